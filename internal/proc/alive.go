@@ -1,0 +1,110 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Verdict on the owner of a held lock word.
+type Verdict int
+
+const (
+	// Alive: or nobody can tell. A stopped, frozen or traced owner is alive (P-K8).
+	Alive Verdict = iota
+	// Dead: the owner cannot come back. The kernel has marked its words by now,
+	// or never will.
+	Dead
+	// Unrecorded: the word's TID no longer exists and the identity names another
+	// owner: the owner died between taking the word and recording itself, or is
+	// just now in that window. Dead, if the next look finds the same three words.
+	Unrecorded
+)
+
+// Judge says whether the owner of a lock word is alive, given the TID in the
+// word and the identity beside it.
+//
+// A lock is never taken from an owner that might live: when in doubt, Alive.
+// A C owner is always Alive here. Its record is a TID alone, which may belong to
+// another PID namespace, and its own robust list sees to its death.
+func Judge(tid uint32, prev, next uint64) Verdict {
+	if Foreign(next) || prev&flagGo == 0 && prev != 0 {
+		return Alive
+	}
+	if TID(prev) != tid || prev == 0 {
+		if threadExists(int(tid)) {
+			return Alive
+		}
+		return Unrecorded
+	}
+	if prev&^flagNoLink == Me() {
+		return Alive
+	}
+	pid := PID(prev)
+	if unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {
+		return Dead
+	}
+	state, ticks, err := threadStat(pid, int(tid))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		// Gone since, or /proc hides other users' processes: ask again.
+		if unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {
+			return Dead
+		}
+		return Alive
+	case err != nil:
+		return Alive
+	case state == 'Z' || state == 'X':
+		return Dead
+	}
+	_, then := compose(pid, int(tid), ticks, uint32(next))
+	if s := startOf(next); s != 0 && s != startOf(then) {
+		return Dead // another process has got the pid and the TID since
+	}
+	return Alive
+}
+
+// threadExists asks for a thread of any process. tgkill wants the process as
+// well; /proc answers for every thread.
+func threadExists(tid int) bool {
+	if tid <= 0 {
+		return true
+	}
+	err := unix.Kill(tid, 0) // finds the process by any of its threads
+	return err != unix.ESRCH
+}
+
+// threadStat reads a thread's state letter and its start time in clock ticks.
+func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	if err != nil {
+		return 0, 0, err
+	}
+	// The name, in parentheses, may itself hold spaces and parentheses.
+	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	const fieldState, fieldStart = 0, 19 // fields 3 and 22 of proc(5)
+	if len(f) <= fieldStart || len(f[fieldState]) != 1 {
+		return 0, 0, fmt.Errorf("proc: cannot parse /proc/%d/task/%d/stat", pid, tid)
+	}
+	ticks, err = strconv.ParseUint(string(f[fieldStart]), 10, 64)
+	return f[fieldState][0], ticks, err
+}
+
+// ProcessOf is the process to which a thread belongs, 0 if unknown.
+func ProcessOf(tid int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\nTgid:"))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(line)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}

@@ -1,0 +1,84 @@
+package mutex
+
+import (
+	"interlock/internal/proc"
+	"interlock/internal/robust"
+)
+
+// A looker looks at the word while a goroutine of this process sleeps on it.
+// It repairs every loss that a death can cause and the kernel does not see to:
+//
+//	what happened                                       what it finds
+//	unlocker killed between E-M5 and its wake (P-M1)     the word free
+//	woken waiter killed before it took the word (P-M2)   the word free
+//	the same, woken by an owner's death (P-M3)           an orphan
+//	the same, and a third took the word by E-M1          held without WAITERS
+//	owner dead, the kernel's walk did not get here       held by a dead process
+//	(P-K1, P-K18, no robust lists)
+type looker struct {
+	m    *Mutex
+	last snapshot // of the look before, when that was Unrecorded
+}
+
+type snapshot struct {
+	word       uint32
+	prev, next uint64
+}
+
+// look reports whether the sleeper should wake up. It runs on the ticker.
+func (l *looker) look() bool {
+	now := l.m.snapshot()
+	last := l.last
+	l.last = snapshot{}
+	if now.word&robust.TIDMask == 0 || now.word&(robust.OwnerDied|robust.Waiters) != robust.Waiters {
+		return true
+	}
+	switch proc.Judge(now.word&robust.TIDMask, now.prev, now.next) {
+	case proc.Alive:
+		return false
+	case proc.Unrecorded:
+		if now != last {
+			l.last = now
+			return false
+		}
+	}
+	// E-M10: exactly the word that was judged. If it changed, so did the question.
+	l.m.word.CompareAndSwap(now.word, robust.OwnerDied|now.word&robust.Waiters)
+	return true
+}
+
+// snapshot reads the word and the identity that goes with it: if the word is
+// the same before and after, no other owner came between.
+func (m *Mutex) snapshot() snapshot {
+	for range 100 { // a hostile peer may change the word for ever
+		s := snapshot{m.word.Load(), m.prev.Load(), m.next.Load()}
+		if m.word.Load() == s.word {
+			return s
+		}
+	}
+	return snapshot{}
+}
+
+// ownerGone reports whether nobody alive holds m. It reads only.
+func (m *Mutex) ownerGone() bool {
+	s := m.snapshot()
+	if s.word&robust.TIDMask == 0 || s.word&robust.OwnerDied != 0 {
+		return true
+	}
+	return proc.Judge(s.word&robust.TIDMask, s.prev, s.next) == proc.Dead
+}
+
+func (m *Mutex) ownerNow() (pid int, held bool) {
+	s := m.snapshot()
+	tid := s.word & robust.TIDMask
+	switch {
+	case s.word&robust.OwnerDied != 0:
+		pid, _ = m.deceased()
+		return pid, false
+	case tid == 0:
+		return 0, false
+	case proc.PID(s.prev) != 0 && proc.TID(s.prev) == tid:
+		return proc.PID(s.prev), true
+	}
+	return proc.ProcessOf(int(tid)), true
+}

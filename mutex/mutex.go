@@ -1,0 +1,171 @@
+// Package mutex is a lock that lives in shared memory and survives its holder.
+//
+// A Mutex works between goroutines and between processes at once. When a
+// process dies while it holds one, in whatever way and at whatever
+// instruction, the next locker learns of it within about a millisecond and can
+// repair what the mutex guards.
+//
+//	mutex.go     the contract and the fast paths
+//	word.go      the lock word: states, transitions, invariants
+//	slow.go      locking when it is not free, unlocking when somebody sleeps
+//	orphan.go    taking over from the dead: repair, condemn, give up
+//	look.go      what a sleeping waiter's process looks at meanwhile
+//	errors.go    what can go wrong
+package mutex
+
+import (
+	"context"
+	"sync/atomic"
+
+	"interlock/internal/proc"
+	"interlock/internal/race"
+	"interlock/internal/region"
+)
+
+// A Mutex is a mutual exclusion lock for shared memory.
+//
+// The zero value, which is what fresh shared memory holds, is an unlocked
+// mutex. Place it in memory that every party maps with MAP_SHARED, at an
+// address that is a multiple of 8; memory that is private to the process, Go's
+// heap included, works between goroutines but is not protected against death.
+// It must not be copied after first use. It is not recursive: a goroutine that
+// locks it twice waits for itself.
+//
+// It belongs to the process, not to a goroutine or a thread: any goroutine of
+// the owning process may unlock it.
+//
+// Fairness: goroutines of one process that wait are served in order of
+// arrival. A newcomer, and other processes, may overtake them.
+//
+// When the owner dies (is killed, exits, crashes, calls exec), the mutex
+// becomes an orphan, and stays one until somebody has repaired it: see
+// OnOwnerDeath. A waiter learns of it typically within 1 ms, and at the latest
+// 100 ms after the kernel marked or destroyed the owner, plus scheduling delay.
+// A stopped or frozen owner is not dead.
+//
+// In the terminology of the Go memory model, extended to processes that share
+// the memory: the n'th Unlock synchronizes before the m'th Lock, TryLock or
+// LockContext that succeeds, for n < m.
+//
+// The layout is that of glibc's pthread_mutex_t on 64-bit Linux; after Init, C
+// programs can use it as a robust, process-shared mutex.
+//
+//	offset  field    written by
+//	 0      word     all, by CAS: see word.go
+//	 4      count    C owners; never read here
+//	 8      owner    the holder: 0, a C owner's TID, inconsistent or notRecoverable
+//	12      nusers   C owners; never read here
+//	16      kind     Init: 0 (Go only) or 0x90 (robust, process-shared)
+//	20      spins    nobody
+//	24      prev     the holder: identity, see internal/proc, or a C owner's list pointer
+//	32      next     the holder: the same
+type Mutex struct {
+	word   atomic.Uint32
+	count  atomic.Uint32
+	owner  atomic.Uint32
+	nusers atomic.Uint32
+	kind   atomic.Uint32
+	spins  atomic.Uint32
+	prev   atomic.Uint64
+	next   atomic.Uint64
+}
+
+// Lock locks m, and blocks until it can.
+//
+// If the owner died and this process has no repair registered, if its repair
+// failed, or if m can never be locked, Lock panics with the error that
+// LockContext would return, and m is not held.
+func (m *Mutex) Lock() {
+	if !m.lockFast() {
+		m.lockSlow()
+	}
+	race.Acquire(m.addr())
+}
+
+// TryLock locks m if that is possible without waiting for its holder, and
+// reports whether it did. It panics as Lock does.
+func (m *Mutex) TryLock() bool {
+	if !m.lockFast() && !m.tryLockSlow() {
+		return false
+	}
+	race.Acquire(m.addr())
+	return true
+}
+
+// LockContext is Lock with a way out. The caller holds m only if it returns
+// nil; otherwise nothing changed, and the error is, for errors.Is,
+//
+//   - ctx.Err(), when ctx was done first;
+//   - ErrOwnerDead, when the owner died and this process has no repair
+//     registered, or its repair failed;
+//   - ErrNotRecoverable, when m was condemned;
+//   - ErrPIDNamespace, when m was last held in another PID namespace;
+//   - ErrNotShared, when a C program initialised m as another kind of mutex;
+//   - unix.EFAULT, when the memory cannot be written.
+func (m *Mutex) LockContext(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !m.lockFast() {
+		if err := m.lock(ctx, plan{}); err != nil {
+			return err
+		}
+	}
+	race.Acquire(m.addr())
+	return nil
+}
+
+// Unlock unlocks m. Any goroutine of the process that holds m may call it. It
+// panics, and changes nothing, if this process does not hold m.
+//
+// If m is an orphan that Cond.Wait returned unrepaired, Unlock leaves it an
+// orphan for others.
+func (m *Mutex) Unlock() {
+	race.Release(m.addr())
+	if me := proc.Me(); !m.word.CompareAndSwap(proc.TID(me), 0) { // E-M4
+		m.unlockSlow()
+	}
+}
+
+// lockFast is E-M1 for a mutex that this process held last: then it is linked
+// and carries our identity, and taking it is one CAS.
+//
+// prev is read again after the CAS: another process may have held m in
+// between, and then the identity is not ours, or m is condemned by now.
+func (m *Mutex) lockFast() bool {
+	me := proc.Me()
+	return m.prev.Load() == me && m.word.CompareAndSwap(0, proc.TID(me)) && // E-M1
+		(m.prev.Load() == me || m.overtaken())
+}
+
+// Owner is the process that holds m, for diagnosis: it may have changed by the
+// time Owner returns. For an orphan, held is false and pid is who died. pid is
+// 0 if unknown.
+func (m *Mutex) Owner() (pid int, held bool) { return m.ownerNow() }
+
+// Init makes m usable by C programs too: it writes what pthread_mutex_init
+// writes for the attributes robust and process-shared. Go programs need not
+// call it. It changes neither a lock that is held nor the set of waiters, and
+// calling it again, in any process, does nothing. It returns ErrNotShared if a
+// C program has initialised m as another kind of mutex.
+func (m *Mutex) Init() error {
+	if m.kind.CompareAndSwap(0, kindRobust) {
+		return nil
+	}
+	return m.checkKind()
+}
+
+// Detach tells the library that the caller is about to unmap mem, which it had
+// mapped itself; a shm.Segment does this in Close. It returns an error for
+// errors.Is(err, shm.ErrBusy), and changes nothing, while this process holds a
+// mutex in mem or waits for something in it.
+//
+// Without it the mutexes in mem lose the kernel's quick notice of this
+// process's death when they are mapped again, and keep only the slower look.
+func Detach(mem []byte) error {
+	if len(mem) == 0 {
+		return nil
+	}
+	lo := sliceAddr(mem)
+	return region.Detach(lo, lo+uintptr(len(mem)))
+}

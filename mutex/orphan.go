@@ -1,0 +1,210 @@
+package mutex
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+
+	"interlock/internal/mark"
+	"interlock/internal/proc"
+	"interlock/internal/region"
+	"interlock/internal/robust"
+)
+
+// OnOwnerDeath registers how this process repairs what m guards when m's owner
+// died while holding it. The next Lock, TryLock, LockContext or Cond.Wait of
+// this process that meets the orphan runs repair, once no thread of the dead
+// process can write any more, and while holding m:
+//
+//   - repair returns nil: m is whole and the call returns as usual;
+//   - it returns ErrNotRecoverable: m is condemned, for all processes and for
+//     good, and every call returns or panics with ErrNotRecoverable;
+//   - it returns another error, or panics: m stays an orphan for others, and
+//     the call returns or panics with an error that is ErrOwnerDead and what
+//     repair returned.
+//
+// If this process dies inside repair, the next one to repair finds an orphan
+// again, so repair must cope with a repair half done.
+//
+// pid is the dead process, 0 if unknown; for messages only. If the owner died
+// in the few instructions between taking m and recording itself, pid is the
+// owner before it.
+//
+// The registration is for the memory address of m in this process, replaces an
+// earlier one, and ends when the memory is unmapped (Segment.Close, Detach); a
+// nil repair ends it too. repair must not lock m.
+func (m *Mutex) OnOwnerDeath(repair func(pid int) error) {
+	repairs.mu.Lock()
+	defer repairs.mu.Unlock()
+	if repair == nil {
+		delete(repairs.one, m.addr())
+		return
+	}
+	if repairs.one == nil {
+		repairs.one = make(map[uintptr]func(int) error)
+	}
+	repairs.one[m.addr()] = repair
+}
+
+// OnOwnerDeath registers a repair for every mutex that lies in mem: tables of
+// locks. One registered for the mutex itself goes before, then the latest
+// registered here. A nil repair ends all registrations inside mem that were
+// made by this function.
+func OnOwnerDeath(mem []byte, repair func(m *Mutex, pid int) error) {
+	if len(mem) == 0 {
+		return
+	}
+	lo := sliceAddr(mem)
+	hi := lo + uintptr(len(mem))
+	repairs.mu.Lock()
+	defer repairs.mu.Unlock()
+	if repair == nil {
+		repairs.forgetRanges(lo, hi)
+		return
+	}
+	repairs.ranges = append(repairs.ranges, rangeRepair{lo, hi, repair})
+}
+
+type rangeRepair struct {
+	lo, hi uintptr
+	repair func(m *Mutex, pid int) error
+}
+
+// registry is this process's repairs.
+type registry struct {
+	mu     sync.RWMutex
+	one    map[uintptr]func(pid int) error
+	ranges []rangeRepair
+}
+
+var repairs registry
+
+func init() { region.Register(&repairs) }
+
+// Busy: a registration alone keeps no memory mapped.
+func (r *registry) Busy(lo, hi uintptr) error { return nil }
+
+// Forget drops the registrations in memory that goes away: what is mapped at
+// the same address later is a stranger's.
+func (r *registry) Forget(lo, hi uintptr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for addr := range r.one {
+		if lo <= addr && addr < hi {
+			delete(r.one, addr)
+		}
+	}
+	r.forgetRanges(lo, hi)
+}
+
+func (r *registry) forgetRanges(lo, hi uintptr) {
+	keep := r.ranges[:0]
+	for _, x := range r.ranges {
+		if x.lo < lo || x.hi > hi {
+			keep = append(keep, x)
+		}
+	}
+	r.ranges = keep
+}
+
+func (r *registry) find(m *Mutex) func(pid int) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	addr := m.addr()
+	if f := r.one[addr]; f != nil {
+		return f
+	}
+	for i := len(r.ranges) - 1; i >= 0; i-- {
+		if x := r.ranges[i]; x.lo <= addr && addr < x.hi {
+			return func(pid int) error { return x.repair(m, pid) }
+		}
+	}
+	return nil
+}
+
+// inherit deals with an orphan whose word was seen as v. It is not done if the
+// word changed meanwhile. With p.orphan, it may return ErrOwnerDead holding m.
+//
+//	step                          if we die right after it
+//	1  E-M7: take the word        orphan again, E-M6
+//	2  owner = inconsistent       the same
+//	3  write our identity         the same; the look can see it from here on
+//	4  fence: the dead one's      the same
+//	   threads have stopped
+//	5  repair                     orphan again: repair copes with half a repair
+//	6  owner = 0                  orphan again: we died holding it
+func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err error) {
+	if m.owner.Load() == notRecoverable {
+		m.passOn()
+		return true, m.fail(ErrNotRecoverable)
+	}
+	var repair func(pid int) error
+	if !p.bare {
+		repair = repairs.find(m)
+	}
+	if repair == nil && !p.orphan {
+		m.passOn()
+		return true, m.fail(ErrOwnerDead)
+	}
+	if !m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters) { // E-M7, INV-M4
+		return false, nil
+	}
+	mark.At("E-M7 inherited not recorded")
+	pid, fence := m.deceased() // before our own record covers theirs
+	m.owner.Store(inconsistent)
+	m.record()
+	if err := proc.Fence(ctx, fence); err != nil {
+		m.giveUp()
+		return true, err
+	}
+	if repair == nil {
+		return true, &Error{Err: ErrOwnerDead, PID: pid}
+	}
+	return true, m.mend(repair, pid, p.orphan)
+}
+
+// mend runs the repair. If it fails, by error or panic, m stays an orphan: in
+// the hands of the caller with keep, given up otherwise.
+func (m *Mutex) mend(repair func(pid int) error, pid int, keep bool) error {
+	finished := false
+	defer func() {
+		if !finished && !keep {
+			m.giveUp()
+		}
+	}()
+	mark.At("E-M7 about to repair")
+	err := repair(pid)
+	switch {
+	case err == nil:
+		mark.At("E-M7 repaired not whole")
+		m.owner.Store(0)
+	case errors.Is(err, ErrNotRecoverable):
+		m.condemn()
+		err = &Error{Err: ErrNotRecoverable, PID: pid}
+	default:
+		return &Error{Err: ErrOwnerDead, PID: pid, Repair: err}
+	}
+	finished = true
+	return err
+}
+
+// condemn gives the mutex up for all. Our identity goes first: no fast path,
+// ours included, may take a condemned mutex for one it knows.
+func (m *Mutex) condemn() {
+	m.prev.Store(0)
+	m.owner.Store(notRecoverable)
+	m.release(math.MaxInt32) // E-M9: every sleeper must learn of it (P-M7)
+}
+
+// deceased is who died holding an orphan: for the message, and for the fence.
+// A C owner's record is a thread ID, which the fence does not trust.
+func (m *Mutex) deceased() (pid, fence int) {
+	if pid := proc.PID(m.prev.Load()); pid != 0 {
+		return pid, pid
+	}
+	if tid := m.owner.Load(); tid < notRecoverable {
+		return int(tid), 0
+	}
+	return 0, 0
+}

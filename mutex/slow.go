@@ -1,0 +1,228 @@
+package mutex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"interlock/futex"
+	"interlock/internal/inherit"
+	"interlock/internal/mark"
+	"interlock/internal/park"
+	"interlock/internal/proc"
+	"interlock/internal/race"
+	"interlock/internal/robust"
+	"interlock/internal/spin"
+)
+
+func init() {
+	inherit.Lock = func(ctx context.Context, m any) error { return m.(*Mutex).hold(ctx, plan{orphan: true}) }
+	inherit.Take = func(ctx context.Context, m any) error { return m.(*Mutex).hold(ctx, plan{orphan: true, bare: true}) }
+	inherit.Orphan = func(m any) bool { return m.(*Mutex).owner.Load() == inconsistent }
+	inherit.Whole = func(m any) { m.(*Mutex).owner.Store(0) }
+	inherit.Held = func(m any) bool { return m.(*Mutex).held() }
+	inherit.WriterGone = func(m any) bool { return m.(*Mutex).ownerGone() }
+}
+
+// lockSlow and its like are apart from the fast paths so that those stay small
+// enough to be inlined.
+func (m *Mutex) lockSlow() {
+	if err := m.lock(context.Background(), plan{}); err != nil {
+		panic(err)
+	}
+}
+
+func (m *Mutex) tryLockSlow() bool {
+	err := m.enroll()
+	done := err != nil
+	if !done {
+		done, err = m.try(context.Background(), plan{})
+	}
+	if err != nil {
+		panic(err)
+	}
+	return done
+}
+
+// hold is lock for condvar and seqlock, with plan.orphan: m is held if it
+// returns nil or ErrOwnerDead.
+func (m *Mutex) hold(ctx context.Context, p plan) (err error) {
+	if !m.lockFast() {
+		if err = m.lock(ctx, p); err != nil && !errors.Is(err, ErrOwnerDead) {
+			return err
+		}
+	}
+	race.Acquire(m.addr())
+	return err
+}
+
+// lock is the way to hold m when the fast path failed: enroll, spin a little,
+// queue.
+func (m *Mutex) lock(ctx context.Context, p plan) error {
+	if err := m.enroll(); err != nil {
+		return err
+	}
+	if done, err := m.spinFor(ctx, p); done {
+		return err
+	}
+	p.waiters = robust.Waiters
+	l := &looker{m: m}
+	w := park.Enter(&m.word, l.look)
+	defer w.Leave()
+	if err := w.Turn(ctx); err != nil {
+		return err
+	}
+	for {
+		done, err := m.try(ctx, p)
+		if done {
+			return err
+		}
+		v, ok := m.flagWaiters()
+		if !ok {
+			continue
+		}
+		mark.At("E-M2 flagged not asleep")
+		if _, err := w.Sleep(ctx, v); err != nil {
+			return err
+		}
+	}
+}
+
+// enroll prepares what must be true before this process may take the word:
+// the memory holds a mutex we can use, and the kernel will find it when we die.
+func (m *Mutex) enroll() error {
+	if m.addr()%8 != 0 {
+		panic(fmt.Sprintf("mutex: %#x is not a multiple of 8", m.addr()))
+	}
+	proc.Start()
+	if err := m.checkKind(); err != nil {
+		return err
+	}
+	if last := m.prev.Load(); last != proc.Me() && last != proc.Unlinked(proc.Me()) && !proc.Linked(m.addr()) {
+		// The first time here: a store to read-only memory would be fatal.
+		if err := futex.CheckWritable(&m.word); err != nil {
+			return fmt.Errorf("mutex: cannot write to the memory at %#x: %w", m.addr(), err)
+		}
+	}
+	proc.Link(m.addr())
+	return nil
+}
+
+func (m *Mutex) checkKind() error {
+	if k := m.kind.Load(); k != 0 && k&^kindTypes != kindRobust {
+		return m.fail(ErrNotShared)
+	}
+	return nil
+}
+
+// try makes one attempt. It is done when m is held, or when err says why it
+// will not be; not done means that somebody alive holds it.
+func (m *Mutex) try(ctx context.Context, p plan) (done bool, err error) {
+	for {
+		v := m.word.Load()
+		switch {
+		case proc.Foreign(m.next.Load()):
+			return true, m.fail(ErrPIDNamespace)
+		case v&robust.OwnerDied != 0:
+			if done, err := m.inherit(ctx, v, p); done {
+				return true, err
+			}
+		case v&robust.TIDMask != 0:
+			return false, nil
+		case m.owner.Load() == notRecoverable:
+			m.passOn()
+			return true, m.fail(ErrNotRecoverable)
+		default:
+			// E-M1, or E-M3 for one that waited (INV-M3).
+			if m.word.CompareAndSwap(v, proc.TID(proc.Me())|v&robust.Waiters|p.waiters) {
+				mark.At("E-M3 taken not recorded")
+				return true, m.settle()
+			}
+		}
+	}
+}
+
+// overtaken ends a fast path that took the word of a mutex which another
+// process had held in the meantime. It reports whether m is held.
+func (m *Mutex) overtaken() bool {
+	return m.settle() == nil
+}
+
+// flagWaiters is E-M2. It returns the value to sleep on, or false if there is
+// something to try instead.
+func (m *Mutex) flagWaiters() (uint32, bool) {
+	v := m.word.Load()
+	for v&robust.TIDMask != 0 && v&robust.OwnerDied == 0 {
+		if v&robust.Waiters != 0 {
+			return v, true
+		}
+		if m.word.CompareAndSwap(v, v|robust.Waiters) { // E-M2
+			return v | robust.Waiters, true
+		}
+		v = m.word.Load()
+	}
+	return 0, false
+}
+
+// Spinning pays while the holder runs on another CPU and is about to unlock.
+// It reads only: CASes of spinners would take the cache line from the holder.
+const (
+	spinRounds = 40
+	spinPauses = 20
+)
+
+var (
+	maxSpinners = int32(runtime.NumCPU() / 2) // none on one CPU: the holder could not run
+	spinners    atomic.Int32
+)
+
+func (m *Mutex) spinFor(ctx context.Context, p plan) (done bool, err error) {
+	if done, err = m.try(ctx, p); done {
+		return true, err
+	}
+	if spinners.Add(1) <= maxSpinners && runtime.GOMAXPROCS(0) > 1 {
+		for range spinRounds {
+			spin.Pause(spinPauses)
+			if done, err = m.try(ctx, p); done {
+				break
+			}
+		}
+	}
+	spinners.Add(-1)
+	return done, err
+}
+
+func (m *Mutex) unlockSlow() {
+	v := m.word.Load()
+	if v&robust.TIDMask != proc.TID(proc.Me()) {
+		m.notOurs("unlock", v)
+	}
+	if m.owner.Load() == inconsistent { // INV-M4: then WAITERS is set and we are here
+		m.giveUp()
+		return
+	}
+	m.release(1)
+}
+
+// notOurs is the panic for unlocking what this process does not hold. The word
+// is unchanged.
+func (m *Mutex) notOurs(op string, v uint32) {
+	if v&robust.TIDMask == 0 {
+		panic("mutex: " + op + " of unlocked mutex")
+	}
+	pid, _ := m.ownerNow()
+	panic(fmt.Sprintf("mutex: %s of a mutex held by process %d", op, pid))
+}
+
+func (m *Mutex) held() bool {
+	v := m.word.Load()
+	return v&robust.TIDMask != 0 && v&robust.OwnerDied == 0 && v&robust.TIDMask == proc.TID(proc.Me())
+}
+
+func (m *Mutex) fail(cause error) error {
+	e := &Error{Err: cause}
+	e.PID, _ = m.ownerNow()
+	return e
+}

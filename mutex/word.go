@@ -1,0 +1,142 @@
+package mutex
+
+import (
+	"interlock/futex"
+	"interlock/internal/mark"
+	"interlock/internal/proc"
+	"interlock/internal/robust"
+)
+
+// The lock word and every way it may change.
+//
+//	 31        30          29                                   0
+//	+---------+------------+-------------------------------------+
+//	| WAITERS | OWNER_DIED |     owner: the guardian's TID       |   uint32, futex word, offset 0
+//	+---------+------------+-------------------------------------+
+//
+//	word             name       meaning
+//	0                free       nobody holds it; a sleeper has a wake on its way, or the look finds it
+//	tid              held       the process of guardian tid holds it; unlock need not call the kernel
+//	tid|WAITERS      contended  the same; unlock must wake one sleeper
+//	DIED[|WAITERS]   orphan     the owner died inside; what the mutex guards may be half changed
+//
+// Beside the word, `owner` carries glibc's two special marks:
+//
+//	inconsistent     held by one who took over an orphan and has not repaired it
+//	notRecoverable   condemned: nobody will ever hold it again
+//
+//	Transitions, each a CAS from the exact value seen              order
+//	E-M1   free      -> held        Lock, TryLock, fast            acquire, pairs with E-M4 E-M5 E-M8
+//	E-M2   held      -> contended   a waiter, before it sleeps     none needed (INV-M2)
+//	E-M3   free      -> contended   a waiter whose turn it is      acquire, pairs with E-M4 E-M5 E-M8
+//	E-M4   held      -> free        Unlock, fast                   release
+//	E-M5   contended -> free        Unlock, then wake one          release
+//	E-M6   held, contended -> orphan      the kernel at the owner's death, then wakes one
+//	E-M7   orphan    -> contended   a locker that can repair, or Cond.Wait    acquire, pairs with E-M6 E-M10
+//	E-M8   contended -> orphan      the holder of an unrepaired orphan gives it up, then wakes one    release
+//	E-M9   contended -> free        the holder condemns the mutex, then wakes all                     release
+//	E-M10  held, contended -> orphan      the look of a waiter, when the kernel did not do E-M6
+//
+//	Invariants
+//	INV-M1  At most one process sees its guardian's TID in the word, and only
+//	        it changes the word then, but for WAITERS (E-M2). A plain store instead
+//	        of a CAS breaks this: a system call or store of a killed process can be
+//	        late and hit the next owner's word (P-K15).
+//	INV-M2  If a process sleeps, WAITERS is set, or a wake is on its way, or a
+//	        look will find the word within park.LookEvery. (By futex F1.)
+//	        WAITERS may be set with no sleeper: one wasted wake.
+//	INV-M3  A waiter whose turn it is locks by E-M3, never E-M1: it cannot know
+//	        whether other processes sleep (P-M9).
+//	INV-M4  An orphan is taken with WAITERS set (P-M4), so Unlock takes its slow
+//	        path and sees whether it was repaired.
+//	INV-M5  DIED goes only by E-M7. A holder that dies before the repair is done,
+//	        or at any later point, makes it an orphan again.
+//	INV-M6  Whoever holds it and is past settle or inherit has written its
+//	        identity; the look can tell whether it lives.
+const (
+	inconsistent   = 1<<31 - 1
+	notRecoverable = 1<<31 - 2
+
+	// kindRobust is what pthread_mutex_init writes for a robust, process-shared
+	// mutex. The low two bits say recursive, error-checking, adaptive: to us
+	// they are all the same.
+	kindRobust = 0x90
+	kindTypes  = 3
+)
+
+// plan says how one call wants the mutex.
+type plan struct {
+	waiters uint32 // robust.Waiters if it waited: E-M3 rather than E-M1
+	orphan  bool   // hold it even as an orphan that nobody here can repair
+	bare    bool   // ignore the registered repairs: the caller has its own
+}
+
+// settle completes E-M1 and E-M3. On an error it has released the word again.
+func (m *Mutex) settle() error {
+	if m.owner.Load() == notRecoverable {
+		m.release(1) // the next waiter must learn of it too (P-M7)
+		return m.fail(ErrNotRecoverable)
+	}
+	if proc.Foreign(m.next.Load()) {
+		m.release(1)
+		return m.fail(ErrPIDNamespace)
+	}
+	if m.owner.Load() != 0 {
+		m.owner.Store(0) // a C owner's TID, or a hostile byte
+	}
+	m.record()
+	return nil
+}
+
+// record writes this process's identity; only the holder may. next first: see
+// package proc.
+func (m *Mutex) record() {
+	prev, next := proc.Me(), proc.Next()
+	if !proc.Link(m.addr()) {
+		prev = proc.Unlinked(prev)
+	}
+	if m.next.Load() != next {
+		m.next.Store(next)
+	}
+	if m.prev.Load() != prev {
+		m.prev.Store(prev)
+	}
+}
+
+// release is E-M4, E-M5 and E-M9: free the word, then wake. After the CAS the
+// memory may be gone already (P-M8), hence no error if the wake finds nothing.
+func (m *Mutex) release(wake int) {
+	for {
+		v := m.word.Load()
+		if v&robust.TIDMask != proc.TID(proc.Me()) {
+			m.notOurs("unlock", v)
+		}
+		if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)
+			if v&robust.Waiters != 0 {
+				mark.At("E-M5 released not woken")
+				_, _ = futex.Wake(&m.word, wake)
+			}
+			return
+		}
+	}
+}
+
+// giveUp is E-M8: an orphan that was not repaired stays one.
+func (m *Mutex) giveUp() {
+	for {
+		v := m.word.Load()
+		if v&robust.TIDMask != proc.TID(proc.Me()) {
+			m.notOurs("unlock", v)
+		}
+		if m.word.CompareAndSwap(v, robust.OwnerDied|v&robust.Waiters) { // E-M8
+			m.passOn()
+			return
+		}
+	}
+}
+
+// passOn wakes one sleeper in our place: a locker that leaves an orphan, or a
+// condemned mutex, may have used up the only wake that was sent.
+func (m *Mutex) passOn() {
+	_, _ = futex.Wake(&m.word, 1)
+}

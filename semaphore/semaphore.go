@@ -1,0 +1,153 @@
+// Package semaphore is a counting semaphore that lives in shared memory and
+// works between processes, and glibc's named semaphores.
+//
+//	semaphore.go  the contract
+//	word.go       the word: states, transitions, invariants
+//	named.go      semaphores with a name, the same objects as sem_open's
+package semaphore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"interlock/internal/mark"
+	"interlock/internal/park"
+	"interlock/internal/race"
+	"interlock/internal/region"
+)
+
+var (
+	// ErrOverflow: the semaphore already holds MaxValue permits.
+	ErrOverflow = errors.New("semaphore: it holds the most permits possible")
+	// ErrReadOnly: the memory is mapped without write permission.
+	ErrReadOnly = errors.New("semaphore: its memory is mapped read-only")
+)
+
+// A Semaphore is a counting semaphore for shared memory.
+//
+// The zero value, which is what fresh shared memory holds, is a semaphore with
+// no permits. Place it in memory that every party maps with MAP_SHARED, at an
+// address that is a multiple of 8. It must not be copied after first use.
+//
+// Fairness: goroutines of one process that wait are served in order of
+// arrival. A newcomer, and other processes, may overtake them.
+//
+// A semaphore has no owner. A process that dies leaves the count exact, at
+// whatever instruction it dies, and wakes of the dead are made up for within
+// 100 ms; but a permit that it had acquired is gone with it (P-S4). Who needs
+// it back must keep accounts of who holds permits, under a mutex.Mutex for
+// instance, and recompute.
+//
+// In the terminology of the Go memory model, extended to processes that share
+// the memory: each Release synchronizes before the Acquire that takes its
+// permit.
+//
+// The layout is that of glibc's sem_t on 64-bit Linux; after Init, C programs
+// can use it as a process-shared semaphore.
+//
+//	offset  field
+//	 0      data     value and waiters: see word.go
+//	 8      private  Init: 128, which to glibc means process-shared
+//	12      pad
+//	16      unused
+type Semaphore struct {
+	data    atomic.Uint64
+	private atomic.Uint32
+	_       uint32
+	_       [2]uint64
+}
+
+// Init sets the number of permits, at most MaxValue, and makes s usable by C
+// programs. Call it once, in one process, before others use s: it forgets who
+// waits. It panics if permits is more than MaxValue.
+func (s *Semaphore) Init(permits uint32) {
+	if permits > MaxValue {
+		panic(fmt.Sprintf("semaphore: Init with %d permits, the most is %d", permits, MaxValue))
+	}
+	s.mustWrite()
+	s.private.Store(128)
+	s.data.Store(uint64(permits))
+}
+
+// Acquire takes a permit, and waits for one if there is none. It took one only
+// if it returns nil; with ctx.Err() it took none, and no wake was used up.
+func (s *Semaphore) Acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if region.IsReadOnly(s.addr()) {
+		return ErrReadOnly
+	}
+	if !s.take(false) {
+		if err := s.acquireSlow(ctx); err != nil {
+			return err
+		}
+	}
+	race.Acquire(s.addr())
+	return nil
+}
+
+// TryAcquire takes a permit if there is one, and reports whether it did. It
+// panics if the memory is mapped read-only.
+func (s *Semaphore) TryAcquire() bool {
+	s.mustWrite()
+	if !s.take(false) {
+		return false
+	}
+	race.Acquire(s.addr())
+	return true
+}
+
+// Release adds a permit, and wakes a waiter if there is one. It never blocks.
+// It returns ErrOverflow, and adds nothing, if there are MaxValue permits.
+func (s *Semaphore) Release() error {
+	if region.IsReadOnly(s.addr()) {
+		return ErrReadOnly
+	}
+	race.ReleaseMerge(s.addr())
+	return s.give()
+}
+
+// Value is the number of permits. It may have changed by the time Value
+// returns.
+func (s *Semaphore) Value() uint32 { return uint32(s.data.Load()) }
+
+// acquireSlow waits in the queue of this process; only its oldest counts
+// itself in nwaiters and sleeps in the kernel.
+func (s *Semaphore) acquireSlow(ctx context.Context) error {
+	if s.addr()%8 != 0 {
+		panic(fmt.Sprintf("semaphore: %#x is not a multiple of 8", s.addr()))
+	}
+	w := park.Enter(s.futex(), s.look)
+	defer w.Leave()
+	if err := w.Turn(ctx); err != nil {
+		return err
+	}
+	if s.take(false) {
+		return nil
+	}
+	s.data.Add(oneWaiter) // E-S2
+	mark.At("E-S2 counted not asleep")
+	for !s.take(true) { // E-S3
+		if _, err := w.Sleep(ctx, 0); err != nil {
+			s.forgo()
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Semaphore) overflow(d uint64) error {
+	if v := d & valueMask; v > MaxValue {
+		return fmt.Errorf("%w (the value is %d: these bytes are no semaphore)", ErrOverflow, v)
+	}
+	return ErrOverflow
+}
+
+func (s *Semaphore) mustWrite() {
+	if region.IsReadOnly(s.addr()) {
+		panic(ErrReadOnly)
+	}
+}
