@@ -25,6 +25,9 @@ type snapshot struct {
 	prev, next uint64
 }
 
+// round is this process's ticker's: looks run one after the other.
+var round proc.Round
+
 // look reports whether the sleeper should wake up. It runs on the ticker.
 func (l *looker) look() bool {
 	now := l.m.snapshot()
@@ -33,7 +36,7 @@ func (l *looker) look() bool {
 	if now.word&robust.TIDMask == 0 || now.word&(robust.OwnerDied|robust.Waiters) != robust.Waiters {
 		return true
 	}
-	switch proc.Judge(now.word&robust.TIDMask, now.prev, now.next) {
+	switch round.Judge(now.word&robust.TIDMask, now.prev, now.next) {
 	case proc.Alive:
 		return false
 	case proc.Unrecorded:

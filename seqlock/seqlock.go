@@ -169,6 +169,7 @@ func (s *Seqlock[T]) await(ctx context.Context, tries int) error {
 	if seq&1 != 0 && inherit.WriterGone(&s.mu) && s.seq.Load() == seq {
 		return ErrWriterDead
 	}
+	// A reader may not write, so no writer can know of it and wake it.
 	time.Sleep(min(firstNap<<min(tries-spinTries, 10), longestNap))
 	return nil
 }

@@ -12,9 +12,9 @@
 //
 // The CPU. On arm64 both orders need an instruction (DMB ISHLD, DMB ISHST). On
 // amd64 neither does: loads are never reordered with loads nor stores with
-// stores in ordinary memory (Intel SDM vol. 3A, 9.2.2), and the exception,
-// non-temporal stores, occurs only inside the runtime's memmove of large
-// blocks, which ends in its own SFENCE.
+// stores in ordinary memory (Intel SDM, volume 3A, "Memory Ordering in P6 and More
+// Recent Processor Families"). The exception, non-temporal stores, occurs only
+// inside the runtime's memmove of large blocks, which ends in its own SFENCE.
 //
 // The compiler. Go's compiler threads one memory state through stores, calls and
 // atomic operations, and a plain load hangs on the state it was written at: it

@@ -8,9 +8,10 @@ import "sync/atomic"
 // contention, and right. An architecture that minds gets a stub.
 var fenced atomic.Uint32
 
-// full is a sequentially consistent read-modify-write; Go emits full barriers
-// around it on every weakly ordered architecture (loong64 DBAR, ppc64 SYNC,
-// riscv64 AMO.aq.rl, s390x is strongly ordered).
+// full is an atomic read-modify-write, which Go compiles with more than we need on
+// every weakly ordered architecture: a barrier for loads and for stores (ppc64
+// LWSYNC, mips64 SYNC), or an operation with acquire and release in one (riscv64
+// AMOADD.AQRL, loong64 AMADDDB).
 func full() { fenced.Add(1) }
 
 // Loads keeps every load before it in program order before every load after it.

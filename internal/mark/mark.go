@@ -2,9 +2,11 @@
 // can kill or stop a process exactly there (T19).
 //
 //	if m.word.CompareAndSwap(held, free) { // E-M5
-//		mark.At("mutex.unlock.released") // released, not yet woken
+//		mark.At("E-M5 released not woken")
 //		wake(...)
 //	}
+//
+// A name is unique in the module and has no colon: the edge, then where we are.
 //
 // Without the build tag "marks" At is empty and inlined away. With it, what
 // happens where is asked for by the environment of the process,

@@ -45,7 +45,7 @@ func init() {
 	}
 }
 
-// At marks a point. The name is unique in the module: "package.function.point".
+// At marks a point: the order given by Arm or the environment is carried out here.
 func At(name string) {
 	if action := pass(name); action != nil {
 		action(name)
