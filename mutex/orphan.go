@@ -198,9 +198,18 @@ func (m *Mutex) condemn() {
 }
 
 // deceased is who died holding an orphan: for the message, and for the fence.
-// A C owner's record is a thread ID, which the fence does not trust.
+//
+// The identity may be that of the owner before, if the dead one was killed
+// before it recorded itself. If that owner lives, the name of the dead is
+// unknown; nothing needs a fence then, since who has not recorded itself has
+// not returned from Lock. A C owner's record is a thread ID, which the fence
+// does not trust.
 func (m *Mutex) deceased() (pid, fence int) {
-	if pid := proc.PID(m.prev.Load()); pid != 0 {
+	prev, next := m.prev.Load(), m.next.Load()
+	if pid = proc.PID(prev); pid != 0 {
+		if proc.Judge(proc.TID(prev), prev, next) == proc.Alive {
+			return 0, pid
+		}
 		return pid, pid
 	}
 	if tid := m.owner.Load(); tid < notRecoverable {

@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 
 	"interlock/futex"
+	"interlock/internal/race"
 	"interlock/internal/region"
 )
 
@@ -202,4 +203,6 @@ func (tenant) Busy(lo, hi uintptr) error {
 	return nil
 }
 
-func (tenant) Forget(lo, hi uintptr) {}
+// Forget: nobody waits there any more, but the race detector has shadows for
+// the words that were waited for, and for those that never needed it.
+func (tenant) Forget(lo, hi uintptr) { race.Forget(lo, hi) }

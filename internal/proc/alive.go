@@ -80,6 +80,8 @@ func threadExists(tid int) bool {
 }
 
 // threadStat reads a thread's state letter and its start time in clock ticks.
+// The state of a thread that is on its way out of the kernel is X, dead: it
+// will not run its program again.
 func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 	if err != nil {
@@ -87,12 +89,17 @@ func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
 	}
 	// The name, in parentheses, may itself hold spaces and parentheses.
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	const fieldState, fieldStart = 0, 19 // fields 3 and 22 of proc(5)
+	const fieldState, fieldFlags, fieldStart = 0, 6, 19 // fields 3, 9 and 22 of proc(5)
+	const exiting = 0x4                                 // PF_EXITING
 	if len(f) <= fieldStart || len(f[fieldState]) != 1 {
 		return 0, 0, fmt.Errorf("proc: cannot parse /proc/%d/task/%d/stat", pid, tid)
 	}
+	state = f[fieldState][0]
+	if flags, err := strconv.ParseUint(string(f[fieldFlags]), 10, 64); err == nil && flags&exiting != 0 {
+		state = 'X'
+	}
 	ticks, err = strconv.ParseUint(string(f[fieldStart]), 10, 64)
-	return f[fieldState][0], ticks, err
+	return state, ticks, err
 }
 
 // ProcessOf is the process to which a thread belongs, 0 if unknown.
