@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 )
 
 type noCopy struct{}
@@ -59,7 +58,7 @@ func TestCheck(t *testing.T) {
 		{Shared{}, "field Shared.Users[].Name is a string: "},
 		{"", "type string is a string: "},
 		{struct{ P *int32 }{}, "field T.P is a pointer: "},
-		{struct{ P unsafe.Pointer }{}, "field T.P is an unsafe.Pointer: "},
+		{withUnsafePointer{}, "field withUnsafePointer.P is an unsafe.Pointer: "},
 		{struct{ P uintptr }{}, "use uint64"},
 		{struct{ P int }{}, "use int64 or int32"},
 		{struct{ P uint }{}, "use uint64 or uint32"},

@@ -1,0 +1,147 @@
+package shm
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Create makes a new object of this size, all zero, and maps it. The name
+// must be free. The object appears in one step, complete: no other process
+// sees it without its size, its memory or its permissions.
+//
+// It is what shm_open(name, O_CREAT|O_EXCL), ftruncate and mmap do in C, but
+// with the memory reserved: if there is no room, Create says so and leaves
+// nothing behind.
+//
+// Options: Mode.
+//
+// Errors: ErrExist; fs.ErrInvalid for a bad name or size; ENOSPC, EFBIG and
+// the like from the kernel, with the size. A process killed in Create leaves
+// either the complete object or nothing.
+func Create(name string, size int64, opts ...Option) (*Segment, error) {
+	o, err := lookup("shm.Create", name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := configure(opts, optMode)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	if exists(o.path) { // only to spare the work: publish decides
+		return nil, o.fail(taken(&o))
+	}
+	s, err := build(&o, size, c.perm, nil)
+	if errors.Is(err, ErrExist) {
+		err = taken(&o)
+	}
+	return s, o.fail(err)
+}
+
+func taken(o *object) error {
+	return fmt.Errorf("%s: %w; Open it, use OpenOrCreate, or Remove it if it is a leftover", o.path, ErrExist)
+}
+
+// build makes, sizes, maps, initialises and publishes an object. Whatever
+// goes wrong, init's panic included, nothing is left behind.
+func build(o *object, size int64, perm os.FileMode, init func(*Segment) error) (seg *Segment, err error) {
+	if size <= 0 {
+		return nil, fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid)
+	}
+	n, err := newInode(o.dir, perm)
+	if err != nil {
+		return nil, err
+	}
+	if err := reserve(n.f, size, o.dir); err != nil {
+		n.abandon()
+		return nil, err
+	}
+	step("reserve the memory")
+	s, err := newSegment(n.f, fmt.Sprintf("%q", o.name), size, false, true)
+	if err != nil {
+		n.unname()
+		return nil, err
+	}
+	step("map it")
+	defer func() {
+		s.setInits(false)
+		if seg == nil { // failed, panicked or left by runtime.Goexit
+			n.unname()
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if init != nil {
+		s.setInits(true)
+		if err := init(s); err != nil {
+			return nil, fmt.Errorf("init: %w", err)
+		}
+		step("run init")
+	}
+	if err := n.publish(o.path); err != nil {
+		return nil, err
+	}
+	step("publish")
+	return s, nil
+}
+
+// Memfd makes an anonymous object: memory with a descriptor and no name in
+// any directory. It reaches other processes by its descriptor only (File),
+// and is gone with its last descriptor and mapping. name is a label for
+// /proc/PID/maps; many may have the same.
+//
+// Options: Mode (who may reopen it through /proc/PID/fd).
+//
+// Errors: fs.ErrInvalid for a bad label or size; ENOSPC, ENOMEM with the
+// size. A process that dies leaves nothing that nobody else has open.
+func Memfd(name string, size int64, opts ...Option) (*Segment, error) {
+	const labelMax = nameMax - len("memfd:") // the kernel's limit
+	o := object{op: "shm.Memfd", name: name}
+	c, err := configure(opts, optMode)
+	switch {
+	case err != nil:
+		return nil, o.fail(err)
+	case len(name) > labelMax || strings.IndexByte(name, 0) >= 0:
+		return nil, o.fail(fmt.Errorf("want a label of at most %d bytes without NUL: %w", labelMax, fs.ErrInvalid))
+	case size <= 0:
+		return nil, o.fail(fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid))
+	}
+	f, err := memfd(name)
+	if err != nil {
+		return nil, o.fail(fmt.Errorf("memfd_create: %w", err))
+	}
+	if err = again0(func() error { return unix.Fchmod(int(f.Fd()), uint32(c.perm)) }); err == nil {
+		err = reserve(f, size, "")
+	}
+	if err != nil {
+		f.Close()
+		return nil, o.fail(err)
+	}
+	s, err := newSegment(f, fmt.Sprintf("memfd %q", name), size, false, false)
+	return s, o.fail(err)
+}
+
+// memfd asks for a file that can be sealed and never executed; kernels before
+// 6.3 do not know the second flag (P-K11).
+func memfd(name string) (*os.File, error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL {
+		fd, err = unix.MemfdCreate(name, flags)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "memfd:"+name), nil
+}
+
+func randomHex() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

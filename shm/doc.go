@@ -1,0 +1,43 @@
+// Package shm makes, opens and maps memory that several processes share.
+//
+// There are two kinds of segment, told apart by who owns byte 0.
+//
+//	raw    Create, Open, OpenOrCreate, Memfd, OpenFile, FromFile
+//	       Byte 0 is yours. This package never writes into the memory, and a C
+//	       program that used shm_open and mmap can be on the other side.
+//	typed  Share
+//	       A header in front of T lets in only programs that agree on T.
+//
+// A *Segment is this process's view: Bytes is the mapping, At and Slice lay a
+// pointer-free type over it, Close unmaps it. The object itself lives until
+// somebody calls Remove (or, for a Memfd, until its last view is gone).
+// Nothing is removed on Close or at exit: no process can know that it was the
+// last one (P-M12).
+//
+// # Crashes
+//
+// A process may be killed at any instruction. An object appears under its
+// name complete — sized, reserved, initialised, with its final permissions —
+// or not at all; a dead initialiser's work disappears with it and the next
+// caller starts over on zeroed memory. publish.go has the steps and what a
+// kill after each one leaves.
+//
+// # Trust
+//
+// Whoever may write the object may write anything into it, at any time, and
+// may also truncate it; a touch beyond the new end is then SIGBUS, which ends
+// a Go program (P-K6). Give names a Mode that admits only peers you trust. A
+// header is read as a copy, checked, and never indexed by: bad bytes are an
+// error, never a crash.
+//
+// # Memory that is really there
+//
+// Every object made here is reserved with fallocate. A full /dev/shm is an
+// error from Create, not a SIGBUS at the first touch (P-K5). Objects made by
+// others are mapped as they are.
+//
+// # Errors
+//
+// What another process, the kernel or a file can cause is an error for
+// errors.Is, with the name and what to do next. See the Err variables.
+package shm

@@ -1,0 +1,152 @@
+package shm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFile maps a regular file, whole. Size 0 means the size it has;
+// otherwise the file must have exactly this size. What processes write in the
+// memory is in the file for every reader at once, and on the disk after Sync.
+//
+// With CreateFile a missing file is made: of this size, zero, with its blocks
+// reserved, appearing in one step under its name. Of several processes that
+// do so at once, one makes it and all map the same.
+//
+// The last element of path must not be a symbolic link, and the file must
+// have one name only, as for Open.
+//
+// A file survives a restart of the machine, and so do lock words in it that
+// name long dead owners: lay primitives into a file only if you make a fresh
+// one for each boot.
+//
+// Options: ReadOnly, CreateFile (not both), Mode (with CreateFile).
+//
+// Errors: ErrNotExist; ErrTruncated if the file is shorter than size;
+// ErrLayout if it is longer; ErrNotReady if it stays empty; fs.ErrPermission;
+// fs.ErrInvalid for what is no regular file; ENODEV for a file system that
+// cannot map files shared. A process killed while it makes the file leaves
+// the complete file or nothing (on a file system without O_TMPFILE, perhaps a
+// file named .interlock-tmp-PID-…, to be deleted).
+func OpenFile(path string, size int64, opts ...Option) (*Segment, error) {
+	o := object{op: "shm.OpenFile", name: path}
+	c, err := configure(opts, optReadOnly|optCreateFile|optMode)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	switch {
+	case size < 0 || c.create && size == 0:
+		err = fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid)
+	case c.create && c.readOnly:
+		err = fmt.Errorf("CreateFile and ReadOnly together make a file that nobody fills: %w", fs.ErrInvalid)
+	case c.modeGiven && !c.create:
+		err = fmt.Errorf("option Mode means nothing without CreateFile: %w", fs.ErrInvalid)
+	default:
+		// Absolute: messages stay true, and the directory stays found, after
+		// a chdir.
+		o.path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	o.dir = filepath.Dir(o.path)
+	s, err := openOrMakeFile(&o, size, &c)
+	return s, o.fail(err)
+}
+
+// maxTries bounds a race that can only go on if others work at it.
+const maxTries = 1000
+
+func openOrMakeFile(o *object, size int64, c *config) (*Segment, error) {
+	sized := func(st *unix.Stat_t) error { return sameSize(o.path, st.Size, size) }
+	for range maxTries {
+		s, err := openObject(context.Background(), o, c.readOnly, sized)
+		if !c.create || !errors.Is(err, ErrNotExist) {
+			return s, err
+		}
+		if s, err = build(o, size, c.perm, nil); !errors.Is(err, ErrExist) {
+			return s, err
+		}
+		// Somebody was faster, and then removed the file, or we would find it
+		// now.
+	}
+	return nil, fmt.Errorf("%w: others made and removed %s %d times meanwhile", ErrNotReady, o.path, maxTries)
+}
+
+func sameSize(path string, have, want int64) error {
+	switch {
+	case want == 0 || have == want:
+		return nil
+	case have < want:
+		return fmt.Errorf("%w: %s has %d bytes, want %d", ErrTruncated, path, have, want)
+	}
+	return fmt.Errorf("%w: %s has %d bytes, want %d (size 0 takes it as it is)", ErrLayout, path, have, want)
+}
+
+// FromFile maps the object behind a descriptor that was inherited (the third
+// entry of exec.Cmd.ExtraFiles is descriptor 5 in the child:
+// os.NewFile(5, "queue")) or received: a memfd, a segment of another process,
+// a regular file. All of it is mapped.
+//
+// f stays the caller's: FromFile duplicates the descriptor, and f may be
+// closed at once.
+//
+// Options: ReadOnly; without it the descriptor must be open for writing.
+//
+// Errors: ErrNotReady if the object has size 0; fs.ErrInvalid for what cannot
+// be memory: a pipe, a socket, a directory, a nil file; fs.ErrClosed.
+func FromFile(f *os.File, opts ...Option) (*Segment, error) {
+	o := object{op: "shm.FromFile"}
+	c, err := configure(opts, optReadOnly)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	if f == nil {
+		return nil, o.fail(fmt.Errorf("the file is nil: %w", fs.ErrInvalid))
+	}
+	o.name = f.Name()
+	own, err := dup(f)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	st, err := fstat(own)
+	switch what := fileType(st.Mode); {
+	case err != nil:
+	case what != "":
+		err = fmt.Errorf("the descriptor is %s, not a memfd or regular file: %w", what, fs.ErrInvalid)
+	case st.Size == 0:
+		err = fmt.Errorf("%w: the object has size 0; its maker must size it before it passes it on", ErrNotReady)
+	}
+	if err != nil {
+		own.Close()
+		return nil, o.fail(err)
+	}
+	s, err := newSegment(own, fmt.Sprintf("%q", o.name), st.Size, c.readOnly, st.Nlink > 0)
+	return s, o.fail(err)
+}
+
+// dup goes through SyscallConn, which holds f open meanwhile and, other than
+// Fd, leaves a socket's mode alone.
+func dup(f *os.File) (*os.File, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd, dupErr := -1, error(nil)
+	err = conn.Control(func(old uintptr) {
+		fd, dupErr = again(func() (int, error) { return unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) })
+	})
+	if err != nil { // Control did not call us
+		return nil, fmt.Errorf("%w: %w", fs.ErrClosed, err)
+	}
+	if dupErr != nil {
+		return nil, dupErr
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}

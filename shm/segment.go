@@ -1,0 +1,159 @@
+package shm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/internal/region"
+)
+
+// A Segment is this process's view of a shared object: a mapping and the
+// descriptor it came from.
+//
+// The zero value is a closed Segment. A Segment must not be copied. Its
+// methods may be called by several goroutines at once; the memory itself is
+// for the primitives in it to guard.
+//
+// A Segment that is dropped without Close stays mapped for ever, and that is
+// meant: a pointer that At returned may live in it where no collector looks,
+// and goroutines may sleep on words in it. Only its descriptor is given back,
+// once the collector finds the Segment gone.
+//
+// A process that dies, however, leaves nothing of its view: the kernel takes
+// mapping and descriptor back. The object stays.
+type Segment struct {
+	mu    sync.RWMutex // Close writes; what needs the mapping to stay reads
+	mem   []byte       // nil when closed
+	file  *os.File     // nil when closed
+	size  int64
+	label string // for messages: `"hello"`
+	named bool   // had a name when it was attached, so it can be removed
+	ro    bool
+	inits bool // an init function is running on it
+}
+
+// newSegment maps all of f, which it owns from then on; on an error it closes
+// f.
+func newSegment(f *os.File, label string, size int64, readOnly, named bool) (*Segment, error) {
+	mem, err := mapFile(f, size, readOnly)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if readOnly {
+		region.AddReadOnly(span(mem))
+	}
+	return &Segment{mem: mem, file: f, size: size, label: label, named: named, ro: readOnly}, nil
+}
+
+// Bytes returns the whole mapping, nil after Close. It is valid until Close;
+// a touch of it after that ends the process.
+func (s *Segment) Bytes() []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mem
+}
+
+// Size returns the length of the mapping, also after Close.
+func (s *Segment) Size() int64 { return s.size }
+
+// File returns the segment's descriptor, for exec.Cmd.ExtraFiles or a socket;
+// nil after Close. It belongs to the Segment: do not close it.
+func (s *Segment) File() *os.File {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.file
+}
+
+// Sync makes a mapped file durable: when it returns nil, what was in the
+// memory before the call is on the disk. Other processes see the memory
+// without it. For memory objects it does nothing.
+//
+// Errors: ErrClosed; ErrRemoved if the file has no name any more, so that
+// nothing will find it after a restart; what msync(2) says.
+func (s *Segment) Sync() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.mem == nil {
+		return fmt.Errorf("shm: Sync %s: %w", s.label, ErrClosed)
+	}
+	if err := again0(func() error { return unix.Msync(s.mem, unix.MS_SYNC) }); err != nil {
+		return fmt.Errorf("shm: Sync %s: %w", s.label, err)
+	}
+	return s.removed("Sync")
+}
+
+// Removed returns nil while the object still has the name it was opened by,
+// and ErrRemoved once somebody removed it: Remove, rm, or systemd-logind at
+// the user's last logout (P-K10). The mapping goes on working, but whoever
+// opens the name now gets another object. An object that had no name when it
+// was attached, such as a memfd, is never removed.
+//
+// The answer can be out of date when it arrives; it never goes back to nil.
+//
+// Errors: ErrRemoved, ErrClosed.
+func (s *Segment) Removed() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.mem == nil {
+		return fmt.Errorf("shm: Removed %s: %w", s.label, ErrClosed)
+	}
+	return s.removed("Removed")
+}
+
+func (s *Segment) removed(op string) error {
+	if !s.named {
+		return nil
+	}
+	st, err := fstat(s.file)
+	if err != nil {
+		return fmt.Errorf("shm: %s %s: %w", op, s.label, err)
+	}
+	if st.Nlink == 0 {
+		return fmt.Errorf("shm: %s %s: %w; close it and open or create it again", op, s.label, ErrRemoved)
+	}
+	return nil
+}
+
+// Close unmaps the memory and closes the descriptor. It never removes the
+// object, and peers notice nothing. Closing twice is fine and returns nil.
+//
+// Precondition: nobody in this process touches the memory during Close or
+// later. A goroutine that waits for, or a mutex that is held by, this process
+// in the memory makes Close return ErrBusy, naming the address; nothing has
+// changed then, and Close may be called again.
+//
+// A process killed in Close leaves nothing behind.
+func (s *Segment) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mem == nil {
+		return nil
+	}
+	if s.inits {
+		return fmt.Errorf("shm: Close %s: %w: its init function is running", s.label, ErrBusy)
+	}
+	if err := region.Detach(span(s.mem)); err != nil {
+		return fmt.Errorf("shm: Close %s: %w", s.label, tagged{err, ErrBusy})
+	}
+	mem, file := s.mem, s.file
+	s.mem, s.file = nil, nil
+	// Either can fail only if somebody else unmapped the memory or closed the
+	// descriptor; say so, but the Segment is closed.
+	if err := errors.Join(unmap(mem), file.Close()); err != nil {
+		return fmt.Errorf("shm: Close %s: %w", s.label, err)
+	}
+	return nil
+}
+
+// setInits notes that an init function runs: Close inside it would pull away
+// what is being published.
+func (s *Segment) setInits(on bool) {
+	s.mu.Lock()
+	s.inits = on
+	s.mu.Unlock()
+}

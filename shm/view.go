@@ -1,0 +1,75 @@
+package shm
+
+import (
+	"fmt"
+	"reflect"
+
+	"interlock/internal/layout"
+)
+
+// At lays T over the bytes of mem from offset off and returns a pointer into
+// it. mem is any mapping: a Segment's Bytes, the caller's own unix.Mmap.
+// Nothing is read or written.
+//
+// T must hold no pointers, nor anything else that means something in one
+// process only (P-G9); it must have a size, lie inside mem, and be aligned:
+// 64-bit words at addresses divisible by 8 (P-G8). Otherwise the error, an
+// ErrLayout, names the field or the numbers.
+//
+// The pointer is valid as long as the mapping; the collector knows nothing of
+// it. What T means is for the programs to agree on: Share checks that.
+func At[T any](mem []byte, off int) (*T, error) {
+	if err := place[T]("At", mem, off, 1); err != nil {
+		return nil, err
+	}
+	return cast[T](mem, off), nil
+}
+
+// Slice is At for n consecutive values. n may be 0.
+func Slice[T any](mem []byte, off, n int) ([]T, error) {
+	if err := place[T]("Slice", mem, off, n); err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return []T{}, nil
+	}
+	return castSlice[T](mem, off, n), nil
+}
+
+func place[T any](call string, mem []byte, off, n int) error {
+	err := layout.Flat[T]()
+	if err == nil {
+		t := reflect.TypeFor[T]()
+		err = fits(mem, off, n, uint64(t.Size()), uint64(t.Align()))
+	}
+	if err == nil {
+		return nil
+	}
+	t := reflect.TypeFor[T]()
+	name := t.Name()
+	if name == "" {
+		name = t.String()
+	}
+	return tagged{fmt.Errorf("shm.%s[%s]: %w", call, name, err), ErrLayout}
+}
+
+// fits checks n values of a size at off. It divides where adding or
+// multiplying could overflow.
+func fits(mem []byte, off, n int, size, align uint64) error {
+	switch {
+	case size == 0:
+		return fmt.Errorf("the type has no bytes to share")
+	case off < 0:
+		return fmt.Errorf("offset %d is negative", off)
+	case n < 0:
+		return fmt.Errorf("length %d is negative", n)
+	case off > len(mem):
+		return fmt.Errorf("offset %d is beyond the memory's %d bytes", off, len(mem))
+	case uint64(n) > uint64(len(mem)-off)/size:
+		return fmt.Errorf("%d × %d bytes at offset %d do not fit into the memory's %d bytes", n, size, off, len(mem))
+	}
+	if lo, _ := span(mem); (uint64(lo)+uint64(off))%align != 0 {
+		return fmt.Errorf("offset %d is address %#x, not a multiple of %d as the type needs", off, uint64(lo)+uint64(off), align)
+	}
+	return nil
+}
