@@ -34,8 +34,10 @@ import (
 // at an address that is a multiple of 4. It must not be copied after first use.
 // All waiters must use the same mutex.
 //
-// Fairness: a Signal wakes the waiter that has slept longest, or a later one
-// and within 100 ms that one too; never only a later one.
+// Fairness: within one process the waiters that came first are woken first. A
+// Signal wakes a waiter in the process whose oldest waiter has slept longest.
+// Within 100 ms it may wake one in each other process as well: a process
+// cannot tell a signal that it missed from one that went elsewhere.
 //
 // A process that dies while it waits, signals, or has just been woken leaves
 // nothing behind that could block others: the Cond has no lock, no list and no
@@ -52,26 +54,31 @@ import (
 //	offset  field
 //	 0      seq       futex word: counts signals and broadcasts, wraps
 //	 4      waiters   who said that they wait; too high after one was killed
-//	 8      reserved  0
+//	 8      casts     counts broadcasts, wraps
+//	12      reserved  0
 //
-//	E-C1  waiters + 1   Wait, before it reads seq and unlocks the mutex
+//	E-C1  waiters + 1   Wait, before it reads casts and seq and unlocks the mutex
 //	E-C2  seq + 1       Signal, Broadcast; then wake one, or all, if waiters > 0
 //	E-C3  waiters - 1   Wait, when it no longer sleeps
+//	E-C4  casts + 1     Broadcast, before E-C2
 //
 //	INV-C1  waiters is never too low while one sleeps or is about to: a signaller
 //	        that sees 0 came before E-C1, and so before the waiter read seq.
 //	        Too high costs a call that wakes nobody. It blocks nothing (P-C2).
-//	INV-C2  If seq moved after a waiter read it, the waiter does not go to sleep
-//	        (futex F1), is woken, or is roused by the look within park.LookEvery.
-//	        So the waiters that were there before a signal never all sleep on
-//	        while it was used up by a later or a dying one (P-C3).
+//	INV-C2  One goroutine of a process sleeps in the kernel for all that wait
+//	        there. If seq moved after it read it, it does not go to sleep (futex F1),
+//	        is woken, or is roused by the look within park.LookEvery. It then wakes
+//	        as many as seq has moved by, oldest first, if they came before.
+//	        So those that were there before a signal never all sleep on while it
+//	        was used up by a later or a dying one (P-C3).
 //
 // seq has 32 bits: a waiter that is stopped between reading it and sleeping
 // while exactly a multiple of 2^32 signals pass would sleep on until the next.
 type Cond struct {
 	seq     atomic.Uint32
 	waiters atomic.Uint32
-	_       [2]uint32
+	casts   atomic.Uint32
+	_       uint32
 }
 
 // Wait unlocks m, waits until it is signalled, locks m again and returns. The
@@ -107,11 +114,10 @@ func (c *Cond) WaitContext(ctx context.Context, m *mutex.Mutex) error {
 	}
 	c.mustWrite()
 	c.waiters.Add(1) // E-C1
-	seen := c.seq.Load()
-	w := park.Alone(&c.seq, func() bool { return c.seq.Load() != seen })
+	w := park.Join(&c.seq, c.counts)
 	m.Unlock()
 	mark.At("E-C1 unlocked not asleep")
-	err := c.sleep(ctx, w, seen)
+	err := w.Await(ctx)
 	w.Leave()
 	c.leave()
 	mark.At("E-C3 woken not locked")
@@ -121,18 +127,11 @@ func (c *Cond) WaitContext(ctx context.Context, m *mutex.Mutex) error {
 	return err
 }
 
-// sleep returns nil once seq has moved or a wake was used up. A wake beats a
-// cancellation: reported as one, it would be lost.
-func (c *Cond) sleep(ctx context.Context, w *park.Waiter, seen uint32) error {
-	for {
-		woken, err := w.Sleep(ctx, seen)
-		switch {
-		case woken || err == nil && c.seq.Load() != seen:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
+// counts reads what Broadcast counts up first, first: a broadcast that is half
+// counted looks like a signal to come, not like one that was there before.
+func (c *Cond) counts() park.Counts {
+	casts := c.casts.Load()
+	return park.Counts{Signals: c.seq.Load(), Broadcasts: casts}
 }
 
 // leave is E-C3. It never makes waiters too low: a hostile 0 stays 0.
@@ -150,7 +149,11 @@ func (c *Cond) leave() {
 func (c *Cond) Signal() { c.wake(1) }
 
 // Broadcast wakes all waiters.
-func (c *Cond) Broadcast() { c.wake(math.MaxInt32) }
+func (c *Cond) Broadcast() {
+	c.mustWrite()
+	c.casts.Add(1) // E-C4
+	c.wake(math.MaxInt32)
+}
 
 func (c *Cond) wake(n int) {
 	c.mustWrite()

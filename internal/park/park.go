@@ -44,9 +44,14 @@ type Waiter struct {
 	sleeper futex.Sleeper
 
 	// In the queue; guarded by the table's lock.
-	queue        *queue // nil for a waiter that stands alone
+	queue        *queue // nil before and after
 	older, newer *Waiter
 	turn         chan struct{} // closed when this is the oldest
+
+	// In a group; see group.go.
+	read func() Counts
+	seen Counts        // when it joined
+	news chan struct{} // closed, and the waiter taken off the queue, when there is news
 
 	// Once asleep in the kernel.
 	armed  bool
@@ -55,18 +60,19 @@ type Waiter struct {
 	gone   bool        // guarded by busy
 }
 
-type queue struct{ oldest, newest *Waiter }
+type queue struct {
+	oldest, newest *Waiter
+	last           uint32 // of a group: the signals it has dealt with
+}
 
 // table has every waiter of this process by its word's address.
 var table struct {
 	mu     sync.Mutex
 	queues map[uintptr]*queue
-	alone  map[*Waiter]struct{}
 }
 
 func init() {
 	table.queues = make(map[uintptr]*queue)
-	table.alone = make(map[*Waiter]struct{})
 	region.Register(tenant{})
 }
 
@@ -75,10 +81,15 @@ func Enter(word *atomic.Uint32, look Look) *Waiter {
 	w := &Waiter{word: word, look: look, turn: make(chan struct{})}
 	table.mu.Lock()
 	defer table.mu.Unlock()
-	q := table.queues[key(word)]
+	w.enqueue()
+	return w
+}
+
+func (w *Waiter) enqueue() {
+	q := table.queues[key(w.word)]
 	if q == nil {
 		q = new(queue)
-		table.queues[key(word)] = q
+		table.queues[key(w.word)] = q
 	}
 	w.queue, w.older = q, q.newest
 	if q.newest == nil {
@@ -88,16 +99,6 @@ func Enter(word *atomic.Uint32, look Look) *Waiter {
 		q.newest.newer = w
 	}
 	q.newest = w
-	return w
-}
-
-// Alone registers a waiter that does not queue: each sleeps in the kernel.
-func Alone(word *atomic.Uint32, look Look) *Waiter {
-	w := &Waiter{word: word, look: look}
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	table.alone[w] = struct{}{}
-	return w
 }
 
 // Turn blocks until w is the oldest waiter of its queue, or ctx is done.
@@ -146,15 +147,14 @@ func (w *Waiter) Leave() {
 	}
 	table.mu.Lock()
 	defer table.mu.Unlock()
-	if w.queue == nil {
-		delete(table.alone, w)
-		return
+	if w.queue != nil {
+		w.unqueue()
 	}
-	w.unqueue()
 }
 
 func (w *Waiter) unqueue() {
 	q := w.queue
+	w.queue = nil
 	if w.newer != nil {
 		w.newer.older = w.older
 	} else {
@@ -192,11 +192,6 @@ func (tenant) Busy(lo, hi uintptr) error {
 	defer table.mu.Unlock()
 	for addr := range table.queues {
 		if lo <= addr && addr < hi {
-			return fmt.Errorf("goroutines of this process wait at offset %#x: %w", addr-lo, region.ErrBusy)
-		}
-	}
-	for w := range table.alone {
-		if addr := key(w.word); lo <= addr && addr < hi {
 			return fmt.Errorf("goroutines of this process wait at offset %#x: %w", addr-lo, region.ErrBusy)
 		}
 	}

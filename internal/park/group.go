@@ -1,0 +1,112 @@
+package park
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// A group is a queue for a condition variable: its waiters do not take
+// something from the word, they wait for news in it. The oldest sleeps in the
+// kernel for all (P-G2), so when it wakes it must work out from the counts
+// for how many of them there was news, while nobody slept included:
+//
+//   - each signal since the group last looked is for one waiter, the oldest
+//     first, if that one was there before it;
+//   - a broadcast is for all who were there before it.
+//
+// A signal that another process's waiter received counts here too, once this
+// group looks: one goroutine wakes for nothing, as condition variables may.
+
+// Counts are how often a condition variable was signalled, broadcasts
+// included, and how often broadcast. Both wrap.
+type Counts struct{ Signals, Broadcasts uint32 }
+
+// Join queues the caller up for news later than now. read returns the counts;
+// it must read Broadcasts first if they are counted up first. word is the
+// futex word and holds Signals.
+func Join(word *atomic.Uint32, read func() Counts) *Waiter {
+	w := &Waiter{word: word, read: read, turn: make(chan struct{}), news: make(chan struct{})}
+	w.look = w.groupMoved
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	w.seen = read()
+	w.enqueue()
+	if w.older == nil {
+		w.queue.last = w.seen.Signals
+	}
+	return w
+}
+
+// Await blocks until there is news for w, and returns nil, or until ctx is
+// done. An error means that w has used up no news: it goes to another.
+func (w *Waiter) Await(ctx context.Context) error {
+	select {
+	case <-w.news:
+		return nil
+	case <-w.turn:
+	case <-ctx.Done():
+		return w.quit(ctx.Err())
+	}
+	for {
+		select {
+		case <-w.news:
+			return nil
+		default:
+		}
+		woken, err := w.Sleep(ctx, w.groupLast())
+		if woken || w.groupMoved() {
+			w.share()
+		}
+		if err != nil {
+			return w.quit(err)
+		}
+	}
+}
+
+// quit leaves the group because of err, unless there was news for w already.
+func (w *Waiter) quit(err error) error {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	if w.queue == nil {
+		return nil
+	}
+	w.unqueue()
+	return err
+}
+
+// share hands the news since the group last looked to its waiters.
+func (w *Waiter) share() {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	q := w.queue
+	if q == nil {
+		return
+	}
+	now := w.read()
+	signals := now.Signals - q.last
+	q.last = now.Signals
+	for m := q.oldest; m != nil; {
+		next := m.newer
+		called := m.seen.Broadcasts != now.Broadcasts
+		if !called && (signals == 0 || m.seen.Signals == now.Signals) {
+			return // no news, or none later than m; nor for those who came after m
+		}
+		if !called {
+			signals--
+		}
+		m.unqueue()
+		close(m.news)
+		m = next
+	}
+}
+
+func (w *Waiter) groupLast() uint32 {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	if w.queue == nil {
+		return w.seen.Signals
+	}
+	return w.queue.last
+}
+
+func (w *Waiter) groupMoved() bool { return w.word.Load() != w.groupLast() }
