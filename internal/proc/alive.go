@@ -2,7 +2,6 @@ package proc
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -51,13 +50,12 @@ func Judge(tid uint32, prev, next uint64) Verdict {
 	}
 	state, ticks, err := threadStat(pid, int(tid))
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		// Gone since, or /proc hides other users' processes: ask again.
+	case err != nil:
+		// Gone since (the read of an open stat file says ESRCH then), or /proc
+		// hides other users' processes: ask again.
 		if unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {
 			return Dead
 		}
-		return Alive
-	case err != nil:
 		return Alive
 	case state == 'Z' || state == 'X':
 		return Dead
