@@ -12,6 +12,7 @@ import (
 	"interlock/internal/inherit"
 	"interlock/internal/mark"
 	"interlock/internal/park"
+	"interlock/internal/race"
 	"interlock/internal/region"
 	"interlock/mutex"
 )
@@ -118,6 +119,9 @@ func (c *Cond) WaitContext(ctx context.Context, m *mutex.Mutex) error {
 	m.Unlock()
 	mark.At("E-C1 unlocked not asleep")
 	err := w.Await(ctx)
+	if err == nil {
+		race.Acquire(c.addr())
+	}
 	w.Leave()
 	c.leave()
 	mark.At("E-C3 woken not locked")
@@ -157,6 +161,7 @@ func (c *Cond) Broadcast() {
 
 func (c *Cond) wake(n int) {
 	c.mustWrite()
+	race.ReleaseMerge(c.addr())
 	c.seq.Add(1) // E-C2
 	if c.waiters.Load() > 0 {
 		mark.At("E-C2 moved not woken")

@@ -22,7 +22,9 @@ const (
 	bitsetAny = 0xffffffff
 	anyCount  = 1<<31 - 1
 
-	// wakeOpAddZero: *uaddr2 += 0, and wake on uaddr2 if the old value was 0xfff.
+	// wakeOpAddZero: *uaddr2 += 0, and wake on uaddr2 if the old value was -1 (the
+	// kernel extends the sign of these 12 bits): no lock word is all ones, and one
+	// sleeper that wakes for nothing does no harm.
 	wakeOpAddZero = 1<<28 | 0<<24 | 0<<12 | 0xfff
 
 	waitvU32 = 2 // FUTEX2_SIZE_U32

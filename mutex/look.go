@@ -15,6 +15,7 @@ import (
 //	the same, and a third took the word by E-M1          held without WAITERS
 //	owner dead, the kernel's walk did not get here       held by a dead process
 //	(P-K1, P-K18, no robust lists)
+//	a C peer's trylock kept a condemned mutex            held and condemned
 type looker struct {
 	m    *Mutex
 	last snapshot // of the look before, when that was Unrecorded
@@ -33,7 +34,8 @@ func (l *looker) look() bool {
 	now := l.m.snapshot()
 	last := l.last
 	l.last = snapshot{}
-	if now.word&robust.TIDMask == 0 || now.word&(robust.OwnerDied|robust.Waiters) != robust.Waiters {
+	if now.word&robust.TIDMask == 0 || now.word&(robust.OwnerDied|robust.Waiters) != robust.Waiters ||
+		l.m.owner.Load() == notRecoverable {
 		return true
 	}
 	switch round.Judge(now.word&robust.TIDMask, now.prev, now.next) {
@@ -48,6 +50,18 @@ func (l *looker) look() bool {
 	// E-M10: exactly the word that was judged. If it changed, so did the question.
 	l.m.word.CompareAndSwap(now.word, robust.OwnerDied|now.word&robust.Waiters)
 	return true
+}
+
+// bury is E-M10 for TryLock, which waits for nobody: nobody of this process
+// might look. It is for owners whose death the kernel cannot mark. It reports
+// whether m is an orphan by it.
+func (m *Mutex) bury() bool {
+	s := m.snapshot()
+	if s.word&robust.TIDMask == 0 || s.word&robust.OwnerDied != 0 || !proc.IsUnlinked(s.prev) {
+		return false
+	}
+	return proc.Judge(s.word&robust.TIDMask, s.prev, s.next) == proc.Dead &&
+		m.word.CompareAndSwap(s.word, robust.OwnerDied|s.word&robust.Waiters)
 }
 
 // snapshot reads the word and the identity that goes with it: if the word is

@@ -147,8 +147,12 @@ func (m *Mutex) Owner() (pid int, held bool) { return m.ownerNow() }
 // writes for the attributes robust and process-shared. Go programs need not
 // call it. It changes neither a lock that is held nor the set of waiters, and
 // calling it again, in any process, does nothing. It returns ErrNotShared if a
-// C program has initialised m as another kind of mutex.
+// C program has initialised m as another kind of mutex, and unix.EFAULT if the
+// memory cannot be written.
 func (m *Mutex) Init() error {
+	if err := m.checkWritable(); err != nil {
+		return err
+	}
 	if m.kind.CompareAndSwap(0, kindRobust) {
 		return nil
 	}

@@ -151,42 +151,50 @@ func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err e
 		return false, nil
 	}
 	mark.At("E-M7 inherited not recorded")
-	pid, fence := m.deceased() // before our own record covers theirs
+	dead := m.snapshot() // before our own record covers theirs
+	pid, fence := m.deceased()
 	m.owner.Store(inconsistent)
 	m.record()
 	if err := proc.Fence(ctx, fence); err != nil {
-		m.giveUp()
+		m.putBack(dead)
 		return true, err
 	}
 	if repair == nil {
 		return true, &Error{Err: ErrOwnerDead, PID: pid}
 	}
-	return true, m.mend(repair, pid, p.orphan)
-}
-
-// mend runs the repair. If it fails, by error or panic, m stays an orphan: in
-// the hands of the caller with keep, given up otherwise.
-func (m *Mutex) mend(repair func(pid int) error, pid int, keep bool) error {
-	finished := false
-	defer func() {
-		if !finished && !keep {
-			m.giveUp()
+	whole := false
+	defer func() { // also when repair panics
+		if !whole && !p.orphan {
+			m.putBack(dead)
 		}
 	}()
+	whole, err = m.mend(repair, pid)
+	return true, err
+}
+
+// putBack gives an orphan up as it was found: the next one who asks who died
+// should not be told our name.
+func (m *Mutex) putBack(dead snapshot) {
+	m.next.Store(dead.next)
+	m.prev.Store(dead.prev)
+	m.giveUp()
+}
+
+// mend runs the repair, and reports whether m is no orphan any more: because
+// it is whole and held, or, with an error, because it is condemned.
+func (m *Mutex) mend(repair func(pid int) error, pid int) (done bool, err error) {
 	mark.At("E-M7 about to repair")
-	err := repair(pid)
+	err = repair(pid)
 	switch {
 	case err == nil:
 		mark.At("E-M7 repaired not whole")
 		m.owner.Store(0)
+		return true, nil
 	case errors.Is(err, ErrNotRecoverable):
 		m.condemn()
-		err = &Error{Err: ErrNotRecoverable, PID: pid}
-	default:
-		return &Error{Err: ErrOwnerDead, PID: pid, Repair: err}
+		return true, &Error{Err: ErrNotRecoverable, PID: pid}
 	}
-	finished = true
-	return err
+	return false, &Error{Err: ErrOwnerDead, PID: pid, Repair: err}
 }
 
 // condemn gives the mutex up for all. Our identity goes first: no fast path,

@@ -13,6 +13,7 @@ import (
 	"interlock/internal/park"
 	"interlock/internal/proc"
 	"interlock/internal/race"
+	"interlock/internal/region"
 	"interlock/internal/robust"
 	"interlock/internal/spin"
 )
@@ -38,6 +39,9 @@ func (m *Mutex) tryLockSlow() bool {
 	err := m.enroll()
 	done := err != nil
 	if !done {
+		done, err = m.try(context.Background(), plan{})
+	}
+	if !done && m.bury() {
 		done, err = m.try(context.Background(), plan{})
 	}
 	if err != nil {
@@ -100,13 +104,21 @@ func (m *Mutex) enroll() error {
 	if err := m.checkKind(); err != nil {
 		return err
 	}
-	if last := m.prev.Load(); last != proc.Me() && last != proc.Unlinked(proc.Me()) && !proc.Linked(m.addr()) {
-		// The first time here: a store to read-only memory would be fatal.
-		if err := futex.CheckWritable(&m.word); err != nil {
-			return fmt.Errorf("mutex: cannot write to the memory at %#x: %w", m.addr(), err)
+	if last := m.prev.Load(); region.IsReadOnly(m.addr()) || last != proc.Me() && last != proc.Unlinked(proc.Me()) && !proc.Linked(m.addr()) {
+		if err := m.checkWritable(); err != nil {
+			return err
 		}
 	}
 	proc.Link(m.addr())
+	return nil
+}
+
+// checkWritable is for the first time here: a store to read-only memory would
+// be fatal.
+func (m *Mutex) checkWritable() error {
+	if err := futex.CheckWritable(&m.word); err != nil {
+		return fmt.Errorf("mutex: cannot write to the memory at %#x: %w", m.addr(), err)
+	}
 	return nil
 }
 
@@ -125,15 +137,17 @@ func (m *Mutex) try(ctx context.Context, p plan) (done bool, err error) {
 		switch {
 		case proc.Foreign(m.next.Load()):
 			return true, m.fail(ErrPIDNamespace)
+		case m.owner.Load() == notRecoverable:
+			// Also if somebody holds it: the one who condemns it, a moment
+			// longer, or a C peer whose trylock has said so and kept it.
+			m.passOn()
+			return true, m.fail(ErrNotRecoverable)
 		case v&robust.OwnerDied != 0:
 			if done, err := m.inherit(ctx, v, p); done {
 				return true, err
 			}
 		case v&robust.TIDMask != 0:
 			return false, nil
-		case m.owner.Load() == notRecoverable:
-			m.passOn()
-			return true, m.fail(ErrNotRecoverable)
 		default:
 			// E-M1, or E-M3 for one that waited (INV-M3).
 			if m.word.CompareAndSwap(v, proc.TID(proc.Me())|v&robust.Waiters|p.waiters) {
@@ -182,6 +196,7 @@ func (m *Mutex) spinFor(ctx context.Context, p plan) (done bool, err error) {
 	if done, err = m.try(ctx, p); done {
 		return true, err
 	}
+	defer spinners.Add(-1) // also when a repair panics
 	if spinners.Add(1) <= maxSpinners && runtime.GOMAXPROCS(0) > 1 {
 		for range spinRounds {
 			spin.Pause(spinPauses)
@@ -190,7 +205,6 @@ func (m *Mutex) spinFor(ctx context.Context, p plan) (done bool, err error) {
 			}
 		}
 	}
-	spinners.Add(-1)
 	return done, err
 }
 
@@ -203,7 +217,9 @@ func (m *Mutex) unlockSlow() {
 		m.giveUp()
 		return
 	}
-	m.release(1)
+	if v, ok := m.release(1); !ok {
+		m.notOurs("unlock", v)
+	}
 }
 
 // notOurs is the panic for unlocking what this process does not hold. The word

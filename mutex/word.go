@@ -58,10 +58,11 @@ const (
 	notRecoverable = 1<<31 - 2
 
 	// kindRobust is what pthread_mutex_init writes for a robust, process-shared
-	// mutex. The low two bits say recursive, error-checking, adaptive: to us
-	// they are all the same.
+	// mutex. The low two bits say recursive, error-checking, adaptive; the two
+	// high ones are about lock elision, set by any pthread_mutexattr_settype: to
+	// us they are all the same.
 	kindRobust = 0x90
-	kindTypes  = 3
+	kindTypes  = 0x303
 )
 
 // plan says how one call wants the mutex.
@@ -105,28 +106,30 @@ func (m *Mutex) record() {
 
 // release is E-M4, E-M5 and E-M9: free the word, then wake. After the CAS the
 // memory may be gone already (P-M8), hence no error if the wake finds nothing.
-func (m *Mutex) release(wake int) {
+// It is not ok, and nothing is done, if the word is not ours: v is what it is.
+func (m *Mutex) release(wake int) (v uint32, ok bool) {
 	for {
-		v := m.word.Load()
+		v = m.word.Load()
 		if v&robust.TIDMask != proc.TID(proc.Me()) {
-			m.notOurs("unlock", v)
+			return v, false
 		}
 		if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)
 			if v&robust.Waiters != 0 {
 				mark.At("E-M5 released not woken")
 				_, _ = futex.Wake(&m.word, wake)
 			}
-			return
+			return v, true
 		}
 	}
 }
 
-// giveUp is E-M8: an orphan that was not repaired stays one.
+// giveUp is E-M8: an orphan that was not repaired stays one. If a peer has
+// overwritten the word, there is nothing to give up.
 func (m *Mutex) giveUp() {
 	for {
 		v := m.word.Load()
 		if v&robust.TIDMask != proc.TID(proc.Me()) {
-			m.notOurs("unlock", v)
+			return
 		}
 		if m.word.CompareAndSwap(v, robust.OwnerDied|v&robust.Waiters) { // E-M8
 			m.passOn()

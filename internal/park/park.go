@@ -127,6 +127,11 @@ func (w *Waiter) Sleep(ctx context.Context, val uint32) (woken bool, err error) 
 		}
 		watch(w)
 	}
+	// The rouse of a context that was done before is gone if an earlier Sleep
+	// ended by a wake at the same moment.
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	why, err := w.sleeper.Sleep(w.word, val)
 	if err != nil || why == futex.Woken {
 		return why == futex.Woken, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,10 +62,15 @@ func Judge(tid uint32, prev, next uint64) Verdict {
 		return Dead
 	}
 	_, then := compose(pid, int(tid), ticks, uint32(next))
-	if s := startOf(next); s != 0 && s != startOf(then) {
+	if s := startOf(next); s != 0 && match(prev, next) && !sameStart(s, startOf(then)) {
 		return Dead // another process has got the pid and the TID since
 	}
 	return Alive
+}
+
+// sameStart compares start times. They may differ by one: see bootOffset.
+func sameStart(a, b uint64) bool {
+	return a == b || a+1 == b || b+1 == a
 }
 
 // threadExists asks for a thread of any process. tgkill wants the process as
@@ -78,6 +84,7 @@ func threadExists(tid int) bool {
 }
 
 // threadStat reads a thread's state letter and its start time in clock ticks.
+// The time is as the initial time namespace has it, give or take one tick.
 // The state of a thread that is on its way out of the kernel is X, dead: it
 // will not run its program again.
 func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
@@ -97,8 +104,24 @@ func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
 		state = 'X'
 	}
 	ticks, err = strconv.ParseUint(string(f[fieldStart]), 10, 64)
-	return state, ticks, err
+	return state, ticks - bootOffset(), err
 }
+
+// bootOffset is by how many clock ticks /proc shows this process other start
+// times than it shows to processes of the initial time namespace.
+var bootOffset = sync.OnceValue(func() uint64 {
+	b, err := os.ReadFile("/proc/self/timens_offsets")
+	if err != nil {
+		return 0 // no time namespaces
+	}
+	const ticksPerSecond = 100 // USER_HZ, on all architectures that Go has
+	_, rest, _ := bytes.Cut(b, []byte("boottime"))
+	var sec, nsec int64
+	if _, err := fmt.Sscan(string(rest), &sec, &nsec); err != nil {
+		return 0
+	}
+	return uint64(sec*ticksPerSecond + nsec/(1e9/ticksPerSecond))
+})
 
 // ProcessOf is the process to which a thread belongs, 0 if unknown.
 func ProcessOf(tid int) int {
@@ -136,7 +159,7 @@ func (r *Round) Judge(tid uint32, prev, next uint64) Verdict {
 		return Alive
 	}
 	v := Judge(tid, prev, next)
-	if v == Alive && len(r.alive) < 1<<16 {
+	if v == Alive && TID(prev) == tid && len(r.alive) < 1<<16 {
 		r.alive[owner] = struct{}{}
 	}
 	return v

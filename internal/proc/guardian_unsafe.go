@@ -3,7 +3,6 @@ package proc
 import (
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -92,14 +91,15 @@ func register() {
 	}
 }
 
-// pidNamespace is the inode of this process's PID namespace, 0 if unknown.
-func pidNamespace() uint32 {
+// pidNamespace is the inode of this process's PID namespace, 0 if unknown. By
+// way of self: where /proc is that of an outer namespace, our PID is another's.
+var pidNamespace = sync.OnceValue(func() uint32 {
 	var st unix.Stat_t
-	if err := unix.Stat("/proc/"+strconv.Itoa(os.Getpid())+"/ns/pid", &st); err != nil {
+	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
 		return 0
 	}
 	return uint32(st.Ino)
-}
+})
 
 // at turns an address into a pointer. The memory is mapped, not Go's, so the
 // collector neither moves nor frees it.

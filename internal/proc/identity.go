@@ -77,14 +77,17 @@ func PID(prev uint64) int {
 // the same process.
 func Unlinked(prev uint64) uint64 { return prev | flagNoLink }
 
+// IsUnlinked reports whether a prev word says that the robust list of its owner
+// does not reach the mutex.
+func IsUnlinked(prev uint64) bool { return prev>>62 == (flagGo|flagNoLink)>>62 }
+
 // Next is the next word of every mutex this process owns.
 func Next() uint64 { return meNext.Load() }
 
 // Foreign reports whether the identity belongs to another PID namespace, in
-// which our notion of a TID means nothing (P-K7).
+// which our notion of a TID means nothing (P-K7). An unknown one is another one.
 func Foreign(next uint64) bool {
-	mine := meNext.Load()
-	return next&flagGo != 0 && uint32(mine) != 0 && uint32(next) != uint32(mine)
+	return next&flagGo != 0 && uint32(next) != pidNamespace()
 }
 
 func compose(pid, tid int, start uint64, ns uint32) (prev, next uint64) {
@@ -92,9 +95,16 @@ func compose(pid, tid int, start uint64, ns uint32) (prev, next uint64) {
 		start = start%startMod + 1
 	}
 	next = flagGo | start<<32 | uint64(ns)
-	stamp := (next * 0x9e3779b97f4a7c15) >> (64 - stampBits)
-	prev = flagGo | stamp<<(pidBits+tidBits) | uint64(pid)&pidMask<<tidBits | uint64(tid)&tidMask
+	prev = flagGo | stampOf(next)<<(pidBits+tidBits) | uint64(pid)&pidMask<<tidBits | uint64(tid)&tidMask
 	return prev, next
+}
+
+func stampOf(next uint64) uint64 { return (next * 0x9e3779b97f4a7c15) >> (64 - stampBits) }
+
+// match reports whether one owner wrote both words. A store of a killed owner
+// can be late and leave its next beside its heir's prev.
+func match(prev, next uint64) bool {
+	return stampOf(next) == prev>>(pidBits+tidBits)&(1<<stampBits-1)
 }
 
 func startOf(next uint64) uint64 { return next >> 32 & (1<<31 - 1) }

@@ -35,6 +35,7 @@ var links struct {
 	head     *robustHead // nil: the kernel refused, or no guardian yet
 	distance uintptr
 	nodes    map[uintptr]*node // by the word's address
+	without  map[uintptr]bool  // pages with words that were refused a link
 	pages    map[uintptr]int   // shadow pages by address, with the nodes in each
 }
 
@@ -64,6 +65,10 @@ func Link(addr uintptr) bool {
 	links.mu.Lock()
 	defer links.mu.Unlock()
 	if links.nodes[addr] == nil && !link(addr) {
+		if links.without == nil {
+			links.without = make(map[uintptr]bool)
+		}
+		links.without[addr&^(pageSize-1)] = true
 		return false
 	}
 	recentSlot(addr).Store(addr)
@@ -173,11 +178,19 @@ func (tenant) Busy(lo, hi uintptr) (err error) {
 			return fmt.Errorf("mutex at offset %#x is held by this process: %w", addr-lo, region.ErrBusy)
 		}
 	}
+	for page := range links.without {
+		for addr := max(page, lo); addr < min(page+pageSize, hi); addr += 8 {
+			if heldHere(addr) && ours(addr) {
+				return fmt.Errorf("mutex at offset %#x is held by this process: %w", addr-lo, region.ErrBusy)
+			}
+		}
+	}
 	return nil
 }
 
 // Forget unlinks. What this process wrote into the mutexes would make the fast
-// path believe in a link when the same memory is mapped again, so it is marked.
+// path believe in a link when the same memory is mapped again, and in leave to
+// write there, so it is wiped out.
 func (tenant) Forget(lo, hi uintptr) {
 	links.mu.Lock()
 	defer links.mu.Unlock()
@@ -187,9 +200,14 @@ func (tenant) Forget(lo, hi uintptr) {
 			unclaim(addr)
 		}
 	}
+	for page := range links.without {
+		if lo <= page && page < hi {
+			delete(links.without, page)
+		}
+	}
 }
 
-// heldHere and unclaim touch memory that a peer may have truncated: a fault
+// heldHere, ours and unclaim touch memory that a peer may have truncated: a fault
 // there is a lock nobody can hold any more, not a reason to die (P-K6).
 func heldHere(addr uintptr) (held bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -197,10 +215,18 @@ func heldHere(addr uintptr) (held bool) {
 	return (*atomic.Uint32)(at(addr)).Load()&robust.TIDMask == TID(Me())
 }
 
+// ours reports whether a word that may be any word is that of a mutex which this
+// process owns without a link.
+func ours(addr uintptr) (yes bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { _ = recover() }()
+	return (*atomic.Uint64)(at(addr+robust.OffPrev)).Load() == Unlinked(Me())
+}
+
 func unclaim(addr uintptr) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { _ = recover() }()
-	(*atomic.Uint64)(at(addr+robust.OffPrev)).CompareAndSwap(Me(), Unlinked(Me()))
+	(*atomic.Uint64)(at(addr+robust.OffPrev)).CompareAndSwap(Me(), 0)
 }
 
 // Linked reports whether the word at addr is linked.

@@ -234,12 +234,12 @@ func TestKillPending(t *testing.T) {
 	const head = "Name:\tSigPnd: ffff\nUmask:\t0022\n"
 	for status, want := range map[string]bool{
 		head + "State:\tR (running)\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n": true,
-		head + "State:\tS (sleeping)\nSigPnd:\t0000000000000101\n":                            true,
+		head + "State:\tS (sleeping)\nSigPnd:\t0000000000000101\n":                           true,
 		head + "State:\tR (running)\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000100\n": false,
-		head + "State:\tD (disk sleep)\nSigPnd:\t0000000000000100\n":                          false,
-		head + "State:\tR (running)\nSigPnd:\t0000000000040000\n":                             false,
-		head + "State:\tR (running)\n":                                                         false,
-		head + "State:\tR (running)\nSigPnd:\tx\n":                                             false,
+		head + "State:\tD (disk sleep)\nSigPnd:\t0000000000000100\n":                         false,
+		head + "State:\tR (running)\nSigPnd:\t0000000000040000\n":                            false,
+		head + "State:\tR (running)\n":                                                       false,
+		head + "State:\tR (running)\nSigPnd:\tx\n":                                           false,
 		"": false,
 	} {
 		if got := killPending([]byte(status)); got != want {

@@ -1,0 +1,281 @@
+// What holds when a wake is lost with a process that dies:
+//   - an unlocker killed between its release and its wake (P-M1, T20);
+//   - a sleeper killed after a wake was spent on it, for a free word (P-M2, T21)
+//     or for an orphan (P-M3);
+//   - the same, and a third takes the word without WAITERS (T20, T21);
+//   - a waiter that gives up as it is woken;
+//     in all of them the others that sleep get the lock, by the look;
+//   - who inherits an orphan knows that others may sleep: WAITERS is set, and its
+//     unlock wakes them at once rather than leave them to the look (INV-M4, P-M4);
+//   - the process that woke up last takes the lock with WAITERS (INV-M3, P-M9).
+//
+// The deaths are arranged without the code under test: a peer changes the word
+// as Unlock would and dies instead of waking, or sleeps on it as a waiter would
+// and dies of its wake. The kernel serves sleepers in order, so the first to
+// sleep is the one that is woken. marks_test.go kills the real code.
+package mutex
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/futex"
+	"interlock/internal/proctest"
+	"interlock/internal/robust"
+)
+
+// recovered waits for the peer to say that it holds the lock, and checks the time
+// since t0.
+func recovered(t *testing.T, b *board, waiter peer, t0 int64) time.Duration {
+	t.Helper()
+	waiter.Expect("held")
+	d := time.Duration(b.held.Load() - t0)
+	t.Logf("lost wake to acquired: %v", d)
+	if d > tooLate {
+		t.Errorf("it took %v", d)
+	}
+	return d
+}
+
+func TestAnUnlockerDiesBeforeItsWake(t *testing.T) { // P-M1
+	f, b := newBoard(t)
+	holder, waiter := startPeer(t, f), startPeer(t, f)
+	holder.do("lock", "held")
+	waiter.asleep(t, "lock", 1)
+	holder.Send("abandon")
+	holder.WaitKilled(unix.SIGKILL)
+	recovered(t, b, waiter, b.died.Load())
+	waiter.do("unlock", "free")
+}
+
+func TestASleeperDiesOfItsWake(t *testing.T) { // P-M2
+	f, b := newBoard(t)
+	thief, waiter := startPeer(t, f), startPeer(t, f)
+	mustHold(t, &b.m)
+	b.m.word.Or(robust.Waiters)
+	thief.asleep(t, "thief", 1)
+	waiter.asleep(t, "lock", 1)
+	freed := now()
+	b.m.Unlock()
+	thief.WaitKilled(unix.SIGKILL)
+	recovered(t, b, waiter, freed)
+	waiter.do("unlock", "free")
+}
+
+func TestASleeperDiesOfTheKernelsWake(t *testing.T) { // P-M3
+	f, b := newBoard(t)
+	holder, thief, waiter := startPeer(t, f), startPeer(t, f), startPeer(t, f)
+	holder.do("lock", "held", "tear", "ok")
+	waiter.do("repair ok", "ok")
+	b.m.word.Or(robust.Waiters)
+	thief.asleep(t, "thief", 1)
+	waiter.asleep(t, "lock", 1)
+	killed := now()
+	holder.Kill()
+	thief.WaitKilled(unix.SIGKILL)
+	recovered(t, b, waiter, killed)
+	if b.repair != 1 || b.before != b.after {
+		t.Errorf("%d repairs; pair %d, %d", b.repair, b.before, b.after)
+	}
+	waiter.do("unlock", "free")
+}
+
+// bargeIn takes the mutex as soon as it is free and checks that it did so ahead
+// of the sleeper and without WAITERS: the word that no unlock would wake for.
+func bargeIn(t *testing.T, b *board) {
+	t.Helper()
+	for !b.m.TryLock() {
+	}
+	if b.m.word.Load()&robust.Waiters != 0 {
+		t.Skip("the look was there first: WAITERS is set already")
+	}
+}
+
+func TestABargerInTheGap(t *testing.T) { // T20
+	f, b := newBoard(t)
+	holder, waiter := startPeer(t, f), startPeer(t, f)
+	mustHold(t, &b.m) // the barger has used it before
+	b.m.Unlock()
+	holder.do("lock", "held")
+	waiter.asleep(t, "lock", 1)
+	holder.Send("abandon")
+	bargeIn(t, b)
+	holder.WaitKilled(unix.SIGKILL)
+	proctest.Until(t, "WAITERS, set again by the look", func() bool { return b.m.word.Load()&robust.Waiters != 0 })
+	proctest.AwaitSleepers(t, waiter.Pid, 1)
+	freed := now()
+	b.m.Unlock()
+	recovered(t, b, waiter, freed)
+	waiter.do("unlock", "free")
+}
+
+func TestASleeperDiesOfItsWakeAndABargerHolds(t *testing.T) { // T21
+	f, b := newBoard(t)
+	thief, waiter := startPeer(t, f), startPeer(t, f)
+	mustHold(t, &b.m)
+	b.m.word.Or(robust.Waiters)
+	thief.asleep(t, "thief", 1)
+	waiter.asleep(t, "lock", 1)
+	b.m.Unlock()
+	bargeIn(t, b)
+	thief.WaitKilled(unix.SIGKILL)
+	freed := now()
+	b.m.Unlock() // at once: only the look can have set WAITERS by now
+	recovered(t, b, waiter, freed)
+	waiter.do("unlock", "free")
+}
+
+// A stopped sleeper is out of the kernel's queue, so a wake goes to the next one.
+func TestAStoppedSleeperTakesNoWake(t *testing.T) { // T31
+	f, b := newBoard(t)
+	mustHold(t, &b.m)
+	stopped, waiter := startPeer(t, f), startPeer(t, f)
+	stopped.asleep(t, "lock", 1)
+	waiter.asleep(t, "lock", 1)
+	stopped.Stop()
+	freed := now()
+	b.m.Unlock()
+	recovered(t, b, waiter, freed)
+	waiter.do("unlock", "free")
+	stopped.Cont()
+	stopped.Expect("held")
+	stopped.do("unlock", "free")
+}
+
+func TestAWakeThatMeetsACancelledWaiterIsPassedOn(t *testing.T) { // T15
+	f, b := newBoard(t)
+	waiter := startPeer(t, f)
+	var took []time.Duration
+	for range 30 {
+		mustHold(t, &b.m)
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() { ended <- b.m.LockContext(ctx) }() // first to sleep, first to be woken
+		proctest.AwaitSleepers(t, unix.Getpid(), 1)
+		waiter.asleep(t, "lock", 1)
+		freed := now()
+		go cancel()
+		b.m.Unlock()
+		if err := <-ended; err == nil {
+			freed = now()
+			b.m.Unlock()
+		}
+		waiter.Expect("held")
+		took = append(took, time.Duration(b.held.Load()-freed))
+		waiter.do("unlock", "free")
+		cancel()
+	}
+	t.Logf("to the next sleeper: median %v, worst %v", median(took), worst(took))
+	if d := worst(took); d > tooLate {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// While the repair runs, the word must say that others sleep. They do: the
+// kernel woke one of two.
+func TestAnHeirKnowsThatOthersSleep(t *testing.T) { // INV-M4, E-M7, P-M4
+	f, b := newBoard(t)
+	third := startPeer(t, f)
+	var took []time.Duration
+	for range 15 {
+		holder, heir := startPeer(t, f), startPeer(t, f)
+		holder.do("lock", "held")
+		heir.do("repair ask", "ok")
+		heir.asleep(t, "pass", 1)
+		third.asleep(t, "lock", 1)
+		holder.Kill()
+		heir.Line() // repairing
+		if v := b.m.word.Load(); v&robust.Waiters == 0 {
+			t.Fatalf("the heir holds it without WAITERS: %#x", v)
+		}
+		heir.do("ok", "passed")
+		third.Expect("held")
+		took = append(took, time.Duration(b.held.Load()-b.freed.Load()))
+		third.do("unlock", "free")
+	}
+	t.Logf("from the heir's unlock to the third's lock: median %v, worst %v", median(took), worst(took))
+	if d := median(took); d > 10*time.Millisecond {
+		t.Errorf("the third is served by the look, after %v, and not by the heir's wake", d)
+	}
+}
+
+func TestAnHeirSetsWaitersOfItsOwn(t *testing.T) { // INV-M4: a holder's orphan may have lost the bit
+	f, b := newBoard(t)
+	bequeath(t, f)
+	if b.m.word.Load() != robust.OwnerDied {
+		t.Fatalf("not an orphan without waiters: %v", b)
+	}
+	heir := startPeer(t, f)
+	heir.do("repair ask", "ok")
+	heir.Send("lock")
+	heir.Line()
+	if v := b.m.word.Load(); v&robust.Waiters == 0 {
+		t.Errorf("the heir holds it without WAITERS: %#x", v)
+	}
+	heir.do("ok", "held", "unlock", "free")
+}
+
+func TestASleeperLocksWithWaiters(t *testing.T) { // INV-M3, P-M9
+	f, b := newBoard(t)
+	mustHold(t, &b.m)
+	waiter := startPeer(t, f)
+	waiter.asleep(t, "lock", 1)
+	b.m.Unlock()
+	waiter.Expect("held")
+	if v := b.m.word.Load(); v&robust.Waiters == 0 {
+		t.Errorf("one that slept holds it without WAITERS: %#x", v)
+	}
+	waiter.do("unlock", "free")
+}
+
+// All sleepers of several processes get it in turn, by wakes: the whole round
+// takes less than one look per sleeper would.
+func TestSleepersAreServedByWakes(t *testing.T) {
+	const procs = 8
+	f, b := newBoard(t)
+	var took []time.Duration
+	for range 10 {
+		mustHold(t, &b.m)
+		var peers []peer
+		for range procs {
+			p := startPeer(t, f)
+			p.asleep(t, "pass", 1)
+			peers = append(peers, p)
+		}
+		freed := now()
+		b.m.Unlock()
+		for _, p := range peers {
+			p.Expect("passed")
+		}
+		took = append(took, time.Duration(b.held.Load()-freed))
+		for _, p := range peers {
+			p.Kill()
+		}
+	}
+	t.Logf("%d sleepers in turn: median %v, worst %v", procs, median(took), worst(took))
+	if d := median(took); d > 40*time.Millisecond {
+		t.Errorf("%d sleepers took %v: the look serves them, not wakes", procs, d)
+	}
+}
+
+func TestUnlockWakesOneSleeperOnly(t *testing.T) { // T86
+	f, b := newBoard(t)
+	mustHold(t, &b.m)
+	waiter := startPeer(t, f)
+	waiter.asleep(t, "lock", 1)
+	another := startPeer(t, f)
+	another.asleep(t, "lock", 1)
+	b.m.Unlock()
+	waiter.Expect("held")
+	another.Silent(100 * time.Millisecond)
+	// The kernel still has it, and would wake it if asked.
+	if n, err := futex.Wake(&b.m.word, 10); n != 1 || err != nil {
+		t.Errorf("%d sleepers are left, %v", n, err)
+	}
+	waiter.do("unlock", "free")
+	another.Expect("held")
+	another.do("unlock", "free")
+}

@@ -1,0 +1,390 @@
+// What holds for an orphan:
+//   - without a repair nobody takes it, everybody is told, promptly, and nobody
+//     holds it; a process with a repair heals it for all (T22);
+//   - a repair that fails, by error or panic, leaves it an orphan, and who died
+//     is still known;
+//   - condemned, it is so for all, for those asleep and for those still to come
+//     (T22, P-M7);
+//   - a repairer that dies before or inside its repair leaves an orphan, one that
+//     dies after it and holds leaves an orphan, one that let go a whole mutex (T23);
+//   - a repair registered for the mutex goes before one for its memory, the later
+//     before the earlier one, and a nil ends what was registered;
+//   - the heir waits for the dead one's threads, cancellably.
+package mutex
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/internal/inherit"
+	"interlock/internal/proctest"
+	"interlock/internal/robust"
+)
+
+// bequeath makes the board's mutex an orphan of a real process, and returns its pid.
+func bequeath(t *testing.T, f *os.File) int {
+	t.Helper()
+	p := startPeer(t, f)
+	p.do("repair ok", "ok", "lock", "held", "tear", "ok")
+	p.Kill()
+	return p.Pid
+}
+
+// isOwnerDead checks the error of an orphan that pid left.
+func isOwnerDead(t *testing.T, err any, pid int) {
+	t.Helper()
+	e, ok := err.(error)
+	if !ok || !errors.Is(e, ErrOwnerDead) {
+		t.Fatalf("not an error that is ErrOwnerDead: %v", err)
+	}
+	if !strings.Contains(e.Error(), fmt.Sprintf("process %d", pid)) {
+		t.Errorf("who died was process %d: %v", pid, e)
+	}
+}
+
+func TestWithoutARepairNobodyTakesAnOrphan(t *testing.T) { // T22
+	f, b := newBoard(t)
+	dead := bequeath(t, f)
+	isOwnerDead(t, b.m.LockContext(context.Background()), dead)
+	isOwnerDead(t, panicked(b.m.Lock), dead)
+	isOwnerDead(t, panicked(func() { b.m.TryLock() }), dead)
+	stranger := startPeer(t, f)
+	stranger.do("lockctx", "dead", "lock", "panic dead", "try", "panic dead", "unlock", "panic mutex: unlock of unlocked mutex")
+	if pid, held := b.m.Owner(); pid != dead || held || !orphaned(&b.m) || b.before == b.after {
+		t.Fatalf("the orphan is owned by %d, %v; pair %d, %d; %v", pid, held, b.before, b.after, b)
+	}
+	stranger.do("repair ok", "ok", "try", "held", "unlock", "free")
+	mustHold(t, &b.m)
+	b.m.Unlock()
+	if b.before != b.after || b.repair != 1 {
+		t.Fatalf("%d repairs; pair %d, %d", b.repair, b.before, b.after)
+	}
+}
+
+func TestEverySleeperLearnsOfTheDeath(t *testing.T) { // T22
+	const procs, each = 4, 3
+	f, b := newBoard(t)
+	holder := startPeer(t, f)
+	holder.do("lock", "held")
+	var peers []peer
+	for range procs {
+		p := startPeer(t, f)
+		for range each {
+			p.Send("go lockctx")
+		}
+		proctest.AwaitSleepers(t, p.Pid, 1)
+		peers = append(peers, p)
+	}
+	killed := now()
+	holder.Kill()
+	for _, p := range peers {
+		for range each {
+			p.Expect("dead")
+		}
+	}
+	d := since(killed)
+	t.Logf("%d goroutines in %d processes were told within %v", procs*each, procs, d)
+	if d > tooLate {
+		t.Errorf("the last was told after %v", d)
+	}
+	if !orphaned(&b.m) {
+		t.Fatalf("somebody took it: %v", b)
+	}
+	peers[0].do("repair ok", "ok", "lock", "held", "unlock", "free")
+	for _, p := range peers {
+		p.do("lock", "held", "unlock", "free")
+	}
+}
+
+func TestAFailedRepairLeavesTheOrphan(t *testing.T) {
+	f, b := newBoard(t)
+	dead := bequeath(t, f)
+	b.m.OnOwnerDeath(func(pid int) error { return fmt.Errorf("after %d: %w", pid, errRepair) })
+	for _, err := range []any{
+		b.m.LockContext(context.Background()),
+		panicked(b.m.Lock),
+		panicked(func() { b.m.TryLock() }),
+	} {
+		isOwnerDead(t, err, dead)
+		if !errors.Is(err.(error), errRepair) {
+			t.Errorf("what the repair returned is lost: %v", err)
+		}
+		if !orphaned(&b.m) {
+			t.Fatalf("no orphan any more: %v", b)
+		}
+	}
+	b.m.OnOwnerDeath(func(int) error { panic("broken tools") })
+	for _, lock := range []func(){
+		func() { b.m.LockContext(context.Background()) },
+		b.m.Lock,
+		func() { b.m.TryLock() },
+	} {
+		if v := panicked(lock); v != "broken tools" {
+			t.Errorf("the repair's panic became %v", v)
+		}
+		if !orphaned(&b.m) {
+			t.Fatalf("no orphan any more: %v", b)
+		}
+	}
+	isOwnerDead(t, startPeerError(t, f), dead) // nobody else died
+	b.m.OnOwnerDeath(func(pid int) error {
+		if pid != dead {
+			t.Errorf("repair after process %d, but %d died", pid, dead)
+		}
+		return nil
+	})
+	mustHold(t, &b.m)
+	b.m.Unlock()
+}
+
+// startPeerError is what LockContext returns in a process without a repair.
+func startPeerError(t *testing.T, f *os.File) error {
+	t.Helper()
+	p := proctest.Start(t, "tells its error", proctest.Files(f))
+	return &Error{Err: ErrOwnerDead, Repair: errors.New(p.Line())}
+}
+
+func init() {
+	proctest.Register("tells its error", func(c *proctest.Child) {
+		c.Sayf("%v", at[board](c.Memory(0), 0).m.LockContext(context.Background()))
+	})
+}
+
+func TestSleepersAreServedAfterAFailedRepair(t *testing.T) {
+	for _, how := range []string{"error", "panic"} {
+		t.Run(how, func(t *testing.T) {
+			f, b := newBoard(t)
+			holder, bungler, heir := startPeer(t, f), startPeer(t, f), startPeer(t, f)
+			holder.do("lock", "held", "tear", "ok")
+			bungler.do("repair "+how, "ok")
+			heir.do("repair ok", "ok")
+			bungler.asleep(t, "lockctx", 1)
+			heir.asleep(t, "lockctx", 1)
+			killed := now()
+			holder.Kill()
+			bungler.Expect(map[string]string{"error": "dead", "panic": "panic the repair panics"}[how])
+			heir.Expect("held")
+			if d := time.Duration(b.held.Load() - killed); d > tooLate {
+				t.Errorf("it took %v", d)
+			}
+			heir.do("unlock", "free")
+		})
+	}
+}
+
+func TestCondemnedIsForAll(t *testing.T) { // T22, P-M7
+	const procs, each = 3, 2
+	f, b := newBoard(t)
+	bequeath(t, f)
+	judge := startPeer(t, f)
+	judge.do("repair ask", "ok")
+	judge.Send("lockctx")
+	judge.Line() // repairing
+	var peers []peer
+	for range procs {
+		p := startPeer(t, f)
+		for range each {
+			p.Send("go lockctx")
+		}
+		proctest.AwaitSleepers(t, p.Pid, 1)
+		peers = append(peers, p)
+	}
+	sentence := now()
+	judge.do("condemn", "condemned")
+	for _, p := range peers {
+		for range each {
+			p.Expect("condemned")
+		}
+	}
+	d := since(sentence)
+	t.Logf("%d goroutines in %d processes were told within %v", procs*each, procs, d)
+	if d > tooLate {
+		t.Errorf("the last was told after %v", d)
+	}
+	for _, p := range append(peers, judge, startPeer(t, f)) {
+		p.do("lockctx", "condemned", "lock", "panic condemned", "try", "panic condemned", "repair ok", "ok", "lockctx", "condemned")
+	}
+	if err := b.m.LockContext(context.Background()); !errors.Is(err, ErrNotRecoverable) {
+		t.Errorf("LockContext: %v", err)
+	}
+	if b.m.owner.Load() != notRecoverable || b.m.word.Load()&robust.TIDMask != 0 {
+		t.Errorf("to a C peer it is not condemned: %v", b)
+	}
+}
+
+func TestARepairerThatDies(t *testing.T) { // T23
+	f, b := newBoard(t)
+	dead := bequeath(t, f)
+	inside := startPeer(t, f)
+	inside.do("repair ask", "ok", "lock", fmt.Sprintf("repairing after %d", dead))
+	inside.Kill()
+	if !orphaned(&b.m) {
+		t.Fatalf("killed inside its repair: %v", b)
+	}
+	after := startPeer(t, f)
+	after.do("repair ask", "ok", "lock", fmt.Sprintf("repairing after %d", inside.Pid), "ok", "held", "tear", "ok")
+	after.Kill()
+	if !orphaned(&b.m) {
+		t.Fatalf("killed after its repair, holding: %v", b)
+	}
+	free := startPeer(t, f)
+	free.do("repair ask", "ok", "lock", fmt.Sprintf("repairing after %d", after.Pid), "ok", "held", "unlock", "free")
+	free.Kill()
+	mustHold(t, &b.m) // without a repair: it is whole
+	b.m.Unlock()
+	if b.before != b.after {
+		t.Fatalf("pair %d, %d", b.before, b.after)
+	}
+}
+
+func TestAnOrphanIsHeldByThoseWhoMustAndStaysOne(t *testing.T) { // what Cond.Wait and seqlock do
+	f, b := newBoard(t)
+	dead := bequeath(t, f)
+	isOwnerDead(t, inherit.Lock(context.Background(), &b.m), dead)
+	if !inherit.Held(&b.m) || !inherit.Orphan(&b.m) {
+		t.Fatalf("not held as an orphan: %v", b)
+	}
+	waiter := startPeer(t, f)
+	waiter.do("repair ok", "ok")
+	waiter.asleep(t, "lock", 1)
+	start := now()
+	b.m.Unlock()
+	waiter.Expect("held")
+	if d := time.Duration(b.held.Load() - start); d > tooLate {
+		t.Errorf("the next was told after %v", d)
+	}
+	waiter.do("unlock", "free")
+	if b.repair != 1 {
+		t.Errorf("%d repairs: Unlock of an unrepaired orphan made it whole", b.repair)
+	}
+
+	dead = bequeath(t, f)
+	isOwnerDead(t, inherit.Take(context.Background(), &b.m), dead)
+	inherit.Whole(&b.m)
+	b.m.Unlock()
+	mustHold(t, &b.m)
+	b.m.Unlock()
+}
+
+func TestWhichRepairRuns(t *testing.T) {
+	f, b := newBoard(t)
+	mem := proctest.Map(t, f)
+	m := &at[board](mem, 0).m
+	var ran string
+	one := func(name string) func(int) error {
+		return func(int) error { ran = name; return nil }
+	}
+	all := func(name string) func(*Mutex, int) error {
+		return func(of *Mutex, _ int) error {
+			if of != m {
+				t.Errorf("the repair is told of %p, not %p", of, m)
+			}
+			ran = name
+			return nil
+		}
+	}
+	runs := func(want string) {
+		t.Helper()
+		ran = ""
+		m.word.Store(robust.OwnerDied)
+		err := m.LockContext(within(t, tooLate))
+		if err == nil {
+			m.Unlock()
+		}
+		if ran != want || (err == nil) != (want != "") {
+			t.Errorf("%q ran, not %q: %v", ran, want, err)
+		}
+		m.word.Store(0)
+	}
+	OnOwnerDeath(mem, all("memory"))
+	runs("memory")
+	OnOwnerDeath(mem[:64], all("later"))
+	runs("later")
+	m.OnOwnerDeath(one("exact"))
+	runs("exact")
+	OnOwnerDeath(mem, all("latest"))
+	runs("exact")
+	m.OnOwnerDeath(nil)
+	runs("latest")
+	b.m.OnOwnerDeath(one("another address")) // the same mutex, mapped elsewhere
+	runs("latest")
+	OnOwnerDeath(mem[64:], all("beside"))
+	runs("latest")
+	OnOwnerDeath(mem[:128], nil) // ends "later", not what reaches beyond
+	runs("latest")
+	OnOwnerDeath(mem, nil)
+	runs("")
+	OnOwnerDeath(nil, all("nothing"))
+	runs("")
+	b.m.OnOwnerDeath(nil)
+}
+
+// A thread in a system call cannot be killed before that is over. The heir waits
+// for it, and one that gives up waiting leaves the next heir the same to wait for.
+func TestTheHeirWaitsForTheDeadOnesThreads(t *testing.T) {
+	f, b := newBoard(t)
+	owner := startPeer(t, f)
+	owner.do("doom", "ok", "lock", "held")
+	owner.Send("go linger")
+	owner.Expect("lingering")
+	killed := now()
+	owner.Signal(unix.SIGKILL)
+	proctest.Until(t, "the kernel's mark", func() bool { return orphaned(&b.m) })
+	t.Logf("kill to mark: %v", since(killed))
+	ran := false
+	b.m.OnOwnerDeath(func(pid int) error {
+		ran = true
+		if killPending(owner.Pid) {
+			t.Errorf("the repair runs %v after the kill, with a thread of the dead one still to stop", since(killed))
+		}
+		if pid != owner.Pid {
+			t.Errorf("repair after process %d, but %d died", pid, owner.Pid)
+		}
+		return nil
+	})
+	for killPending(owner.Pid) && !ran {
+		err := b.m.LockContext(within(t, time.Millisecond))
+		switch {
+		case err == nil:
+			b.m.Unlock()
+		case !errors.Is(err, context.DeadlineExceeded):
+			t.Fatalf("LockContext: %v", err)
+		case !orphaned(&b.m):
+			t.Fatalf("given back as something else: %v", b)
+		default:
+			if pid, _ := b.m.Owner(); pid != owner.Pid {
+				t.Errorf("once given back, process %d is who died, not %d", pid, owner.Pid)
+			}
+		}
+	}
+	mustHold(t, &b.m)
+	b.m.Unlock()
+	t.Logf("kill to acquired: %v", since(killed))
+	if !ran {
+		t.Error("no repair ran")
+	}
+	owner.WaitKilled(unix.SIGKILL)
+}
+
+// killPending reports whether a thread of the process has SIGKILL still to take.
+func killPending(pid int) bool {
+	files, _ := filepath.Glob("/proc/" + itoa(pid) + "/task/*/status")
+	for _, file := range files {
+		status, _ := os.ReadFile(file)
+		_, rest, _ := strings.Cut(string(status), "\nSigPnd:\t")
+		set, _, _ := strings.Cut(rest, "\n")
+		if n, err := strconv.ParseUint(set, 16, 64); err == nil && n&(1<<(unix.SIGKILL-1)) != 0 {
+			return true
+		}
+	}
+	return false
+}
