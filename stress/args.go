@@ -1,0 +1,148 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"interlock/stress/internal/report"
+	"interlock/stress/internal/scenario"
+)
+
+// options are the flags of run.
+type options struct {
+	duration   time.Duration
+	procs      int
+	goroutines int
+	kill       float64
+	seed       uint64
+	hang       time.Duration
+	json       string
+	plans      []*scenario.Plan
+	seeded     bool
+}
+
+// limits keep a slip of the fingers from taking the machine down.
+const (
+	maxProcs      = 1024
+	maxGoroutines = 4096
+	maxKill       = 1000
+)
+
+func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
+	o := &options{}
+	set := flag.NewFlagSet("stress run", flag.ContinueOnError)
+	set.SetOutput(errs)
+	set.DurationVar(&o.duration, "duration", 0, "`time` for each scenario (0: the scenario's own, about 10 s in all)")
+	set.IntVar(&o.procs, "procs", 0, "worker `processes` (0: the scenario's own number)")
+	set.IntVar(&o.goroutines, "goroutines", 0, "`goroutines` in each worker process (0: the scenario's own number)")
+	set.Float64Var(&o.kill, "kill", 80, "`kills` per second, on average; 0: none")
+	set.Func("seed", "`number` from which all random decisions follow (default: a new one)", func(s string) error {
+		v, err := strconv.ParseUint(s, 0, 64)
+		if err != nil {
+			return errors.New("not a number such as 7 or 0x5eed")
+		}
+		o.seed, o.seeded = v, true
+		return nil
+	})
+	set.DurationVar(&o.hang, "hang", 5*time.Second, "no progress for this `time` is a hang")
+	set.StringVar(&o.json, "json", "", "write the results as JSON to `file`; - is standard output")
+	return set, o
+}
+
+// parseRun parses flags and names in any order: package flag stops at the
+// first name, so it is started again behind it.
+func parseRun(args []string, errs io.Writer) (*options, report.Code) {
+	set, o := newFlags(errs)
+	set.Usage = func() {} // the error is enough; the whole list of flags would bury it
+	var names []string
+	for rest := args; len(rest) > 0; {
+		if err := set.Parse(rest); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, report.Pass
+			}
+			fmt.Fprintln(errs, "Try: stress help")
+			return nil, report.Usage
+		}
+		if rest = set.Args(); len(rest) > 0 {
+			names, rest = append(names, rest[0]), rest[1:]
+		}
+	}
+	if err := o.check(names); err != nil {
+		fmt.Fprintf(errs, "stress run: %v\n", err)
+		return nil, report.Usage
+	}
+	if !o.seeded {
+		o.seed = rand.Uint64() >> 32 // short enough to be typed again
+	}
+	return o, report.Pass
+}
+
+func (o *options) check(names []string) error {
+	switch {
+	case o.duration < 0:
+		return fmt.Errorf("-duration %v: it cannot be negative", o.duration)
+	case o.procs < 0 || o.procs > maxProcs:
+		return fmt.Errorf("-procs %d: between 1 and %d", o.procs, maxProcs)
+	case o.goroutines < 0 || o.goroutines > maxGoroutines:
+		return fmt.Errorf("-goroutines %d: between 1 and %d", o.goroutines, maxGoroutines)
+	case !(o.kill >= 0 && o.kill <= maxKill):
+		return fmt.Errorf("-kill %v: between 0 and %d a second", o.kill, maxKill)
+	case o.hang < 100*time.Millisecond:
+		return fmt.Errorf("-hang %v: at least 100ms, or every hiccup of the machine is a hang", o.hang)
+	}
+	return o.selectPlans(names)
+}
+
+func (o *options) selectPlans(names []string) error {
+	if len(names) == 0 {
+		names = []string{"all"}
+	}
+	chosen := map[string]bool{}
+	for _, name := range names {
+		found := scenario.Match(name)
+		if len(found) == 0 {
+			hint := ""
+			if guess := nearest(name, scenarioNames()); guess != "" {
+				hint = fmt.Sprintf(" Did you mean %q?", guess)
+			}
+			return fmt.Errorf("no scenario %q.%s\nThere are: %s, all", name, hint, strings.Join(scenarioNames(), ", "))
+		}
+		for _, p := range found {
+			chosen[p.Name] = true
+		}
+	}
+	for _, p := range scenario.All() { // their own order, each once
+		if chosen[p.Name] {
+			o.plans = append(o.plans, p)
+		}
+	}
+	return nil
+}
+
+// shape is the number of processes and goroutines for a scenario. What was
+// asked for must suffice, except that "all" runs what it can.
+func (o *options) shape(p *scenario.Plan) (scenario.Shape, error) {
+	s := p.Shape
+	if p.Fixed {
+		return s, nil
+	}
+	if o.procs > 0 {
+		s.Procs = o.procs
+	}
+	if o.goroutines > 0 {
+		s.Lanes = o.goroutines
+	}
+	if s.Procs < p.Least.Procs || s.Lanes < p.Least.Lanes {
+		if len(o.plans) > 1 {
+			return scenario.Shape{Procs: max(s.Procs, p.Least.Procs), Lanes: max(s.Lanes, p.Least.Lanes)}, nil
+		}
+		return s, fmt.Errorf("%s needs at least %d processes and %d goroutines in each", p.Name, p.Least.Procs, p.Least.Lanes)
+	}
+	return s, nil
+}

@@ -1,0 +1,119 @@
+package scenario
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"interlock/stress/internal/arena"
+)
+
+// Worker is one worker process, seen from inside.
+type Worker struct {
+	Arena *arena.Arena
+	Slot  *arena.Slot
+	Index int
+	Gen   uint32
+
+	mu  sync.Mutex
+	ctx atomic.Pointer[pauseContext]
+}
+
+// pauseContext is cancelled when the supervisor wants everybody to park.
+type pauseContext struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// NewWorker is the worker of slot index.
+func NewWorker(a *arena.Arena, index int, gen uint32) *Worker {
+	w := &Worker{Arena: a, Slot: a.Slot(index), Index: index, Gen: gen}
+	w.renew()
+	return w
+}
+
+// Lane is the worker's j-th lane.
+func (w *Worker) Lane(j int) *Lane {
+	return &Lane{
+		Lane: w.Arena.Lane(w.Index, j),
+		W:    w,
+		ID:   w.Index*int(w.Arena.Lanes.Load()) + j,
+		Rand: rand.New(rand.NewPCG(w.Arena.Seed.Load(), uint64(w.Index)<<40|uint64(w.Gen)<<8|uint64(j))),
+	}
+}
+
+// Context is cancelled by a pause, not by the end of the run: at the end every
+// wait has to come to its own end.
+func (w *Worker) Context() context.Context {
+	p := w.ctx.Load()
+	if p.ctx.Err() != nil && w.Arena.Phase.Load() != arena.PhasePause {
+		return w.renew()
+	}
+	return p.ctx
+}
+
+func (w *Worker) renew() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.ctx.Load(); p != nil && p.ctx.Err() == nil {
+		return p.ctx
+	}
+	p := &pauseContext{}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	w.ctx.Store(p)
+	return p.ctx
+}
+
+// Watch follows the supervisor's phases until it is time to leave.
+func (w *Worker) Watch(nudge func()) {
+	for {
+		switch w.Arena.Phase.Load() {
+		case arena.PhasePause:
+			w.ctx.Load().cancel()
+		case arena.PhaseStop:
+			if nudge != nil {
+				nudge()
+			}
+			// Without a timer the runtime would end a worker whose lanes hang
+			// with a message of its own; the supervisor knows better.
+			time.Sleep(time.Hour)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// Lane is one goroutine of a worker, seen from inside.
+type Lane struct {
+	*arena.Lane
+	W    *Worker
+	ID   int // across all workers
+	Rand *rand.Rand
+}
+
+// Reach says where the lane is. If the supervisor has set a trap there, the
+// lane stands still until it is killed or let go.
+func (l *Lane) Reach(label uint32) {
+	l.Label.Store(label)
+	if l.W.Slot.Trap.Load() == label {
+		l.trapped(label)
+	}
+}
+
+func (l *Lane) trapped(label uint32) {
+	slot := l.W.Slot
+	if !slot.Trapped.CompareAndSwap(0, uint32(l.ID)+1) {
+		return // another lane stands there already
+	}
+	for slot.Trap.Load() == label {
+		time.Sleep(100 * time.Microsecond)
+	}
+	slot.Trapped.Store(0)
+}
+
+// Stopping says that it is time to leave.
+func (l *Lane) Stopping() bool { return l.W.Arena.Phase.Load() == arena.PhaseStop }
+
+// Fault records a broken invariant.
+func (l *Lane) Fault(format string, args ...any) { l.W.Arena.Fault(l.W.Index, format, args...) }

@@ -1,0 +1,208 @@
+package selftest
+
+// A Mutant is the library with one bug.
+type Mutant struct {
+	Name  string
+	Bug   string // what is wrong with it
+	Edits []Edit
+	Run   []string // what to run: arguments of stress run
+}
+
+// An Edit replaces Old, which must occur exactly once in File, by New.
+type Edit struct {
+	File string // from the module's root, with slashes
+	Old  string
+	New  string
+}
+
+// What the mutants are run with. A run ends when it has caught the bug, so the
+// time is spent only if it does not. Each of these is run with the sound
+// library first.
+var (
+	runMutex     = []string{"mutex", "-duration", "3s", "-hang", "2s"}
+	runHandoff   = []string{"handoff", "-duration", "4s", "-hang", "2s"}
+	runDead      = []string{"dead-waiter", "-duration", "3s", "-hang", "2s"}
+	runSemaphore = []string{"semaphore", "-duration", "3s", "-hang", "2s"}
+	runPair      = []string{"condvar", "-duration", "3s", "-hang", "2s", "-procs", "2", "-goroutines", "1", "-kill", "0"}
+	runSeqlock   = []string{"seqlock", "-duration", "3s", "-hang", "2s"}
+	runSegment   = []string{"segment", "-duration", "2s", "-hang", "2s"}
+)
+
+// Mutants are the bugs that must be caught.
+func Mutants() []Mutant {
+	var all []Mutant
+	all = append(all, mutexMutants...)
+	all = append(all, wakeMutants...)
+	all = append(all, otherMutants...)
+	return all
+}
+
+// mutexMutants break exclusion or recovery.
+var mutexMutants = []Mutant{
+	{
+		Name: "no-lock",
+		Bug:  "Lock and Unlock do nothing",
+		Run:  runMutex,
+		Edits: []Edit{
+			{"mutex/mutex.go", "func (m *Mutex) Lock() {\n\tif !m.lockFast() {", "func (m *Mutex) Lock() {\n\tif false {"},
+			{"mutex/mutex.go", "if me := proc.Me(); !m.word.CompareAndSwap(proc.TID(me), 0) { // E-M4\n\t\tm.unlockSlow()\n",
+				"if me := proc.Me(); !m.word.CompareAndSwap(proc.TID(me), 0) {\n\t\treturn\n"},
+		},
+	},
+	{
+		Name: "test-then-set",
+		Bug:  "the word is looked at, then stored to, where a CAS belongs",
+		Run:  runMutex,
+		Edits: []Edit{
+			{"mutex/mutex.go", "m.word.CompareAndSwap(0, proc.TID(me)) &&", "m.word.Load() == 0 && func() bool { m.word.Store(proc.TID(me)); return true }() &&"},
+			{"mutex/slow.go", "if m.word.CompareAndSwap(v, proc.TID(proc.Me())|v&robust.Waiters|p.waiters) {",
+				"if m.word.Load() == v {\n\t\t\t\tm.word.Store(proc.TID(proc.Me()) | v&robust.Waiters | p.waiters)"},
+		},
+	},
+	{
+		Name:  "no-owner-died",
+		Bug:   "OWNER_DIED is not looked at: an orphan is taken like a free mutex",
+		Run:   runMutex,
+		Edits: []Edit{{"mutex/slow.go", "case v&robust.OwnerDied != 0:", "case false:"}},
+	},
+	{
+		Name: "living-taken-for-dead",
+		Bug:  "the look takes every owner for dead",
+		Run:  runMutex,
+		Edits: []Edit{{"internal/proc/alive.go", "pid := PID(prev)\n\tif unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {",
+			"pid := PID(prev)\n\tif unix.Tgkill(pid, int(tid), 0) == unix.ESRCH || pid != 0 {"}},
+	},
+	{
+		Name:  "nameless-owner",
+		Bug:   "the owner does not write down who it is",
+		Run:   runMutex,
+		Edits: []Edit{{"mutex/word.go", "\tif m.prev.Load() != prev {\n\t\tm.prev.Store(prev)\n", "\tif m.prev.Load() != prev {\n"}},
+	},
+}
+
+// wakeMutants lose wake-ups.
+var wakeMutants = []Mutant{
+	{
+		Name: "wake-before-store",
+		Bug:  "Unlock wakes the sleeper first and frees the word afterwards",
+		Run:  runHandoff,
+		Edits: []Edit{
+			{"mutex/word.go", "if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)\n",
+				"if func() bool {\n\t\t\tif v&robust.Waiters != 0 {\n\t\t\t\t_, _ = futex.Wake(&m.word, wake)\n\t\t\t}\n\t\t\treturn m.word.CompareAndSwap(v, 0)\n\t\t}() {\n"},
+			{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\t_, _ = futex.Wake(&m.word, wake)", "mark.At(\"E-M5 released not woken\")"},
+		},
+	},
+	{
+		Name: "no-wake",
+		Bug:  "Unlock wakes nobody",
+		Run:  runHandoff,
+		Edits: []Edit{{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\t_, _ = futex.Wake(&m.word, wake)",
+			"mark.At(\"E-M5 released not woken\")\n\t\t\t\t_, _ = futex.Wake(&m.word, 0)"}},
+	},
+	{
+		Name:  "forgotten-waiters",
+		Bug:   "who has slept locks without WAITERS, and so forgets those behind it (P-M9)",
+		Run:   runHandoff,
+		Edits: []Edit{{"mutex/slow.go", "proc.TID(proc.Me())|v&robust.Waiters|p.waiters)", "proc.TID(proc.Me())|v&robust.Waiters)"}},
+	},
+	{
+		Name: "private-futex",
+		Bug:  "FUTEX_PRIVATE_FLAG: no other process is woken (P-G5)",
+		Run:  runHandoff,
+		Edits: []Edit{
+			{"futex/sys_unsafe.go", "opWake, uintptr(n), 0, 0, 0)", "opWake|opPrivate, uintptr(n), 0, 0, 0)"},
+			{"futex/sys_unsafe.go", "{val: uint64(val), addr: uint64(p(addr)), flags: waitvU32}", "{val: uint64(val), addr: uint64(p(addr)), flags: waitvU32 | opPrivate}"},
+		},
+	},
+	{
+		Name: "unconditional-store",
+		Bug:  "Unlock decides by a look at the word and some microseconds later stores to it, whatever it holds by then",
+		Run:  runHandoff,
+		Edits: []Edit{{"mutex/mutex.go", "!m.word.CompareAndSwap(proc.TID(me), 0) { // E-M4\n",
+			"m.word.Load() == proc.TID(me) {\n\t\tfor range 5000 {\n\t\t\tproc.Me()\n\t\t}\n\t\tm.word.Store(0)\n\t} else {\n"}},
+	},
+	{
+		Name:  "stale-expected",
+		Bug:   "a waiter whose CAS failed expects the old value again, and spins for ever (P-M6)",
+		Run:   runHandoff,
+		Edits: []Edit{{"mutex/slow.go", "\t\t\treturn v | robust.Waiters, true\n\t\t}\n\t\tv = m.word.Load()\n", "\t\t\treturn v | robust.Waiters, true\n\t\t}\n"}},
+	},
+	{
+		Name:  "no-look",
+		Bug:   "nobody looks at the words slept on: a wake that died with its receiver stays lost (P-M2)",
+		Run:   runDead,
+		Edits: []Edit{{"internal/park/look.go", "if w.lookOnce() {", "if w.lookOnce() && false {"}},
+	},
+	{
+		Name:  "heir-forgets-waiters",
+		Bug:   "who takes over from a dead owner does not set WAITERS again (P-M4)",
+		Run:   runDead,
+		Edits: []Edit{{"mutex/orphan.go", "m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters) { // E-M7", "m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters&0) { // E-M7"}},
+	},
+	{
+		Name:  "semaphore-no-wake",
+		Bug:   "Release wakes nobody",
+		Run:   runHandoff,
+		Edits: []Edit{{"semaphore/word.go", "_, _ = futex.Wake(s.futex(), 1)", "_, _ = futex.Wake(s.futex(), 0)"}},
+	},
+	{
+		Name:  "semaphore-uncounted",
+		Bug:   "a waiter sleeps without having counted itself, so Release does not wake it",
+		Run:   runHandoff,
+		Edits: []Edit{{"semaphore/semaphore.go", "s.data.Add(oneWaiter) // E-S2", "s.data.Add(0)"}},
+	},
+	{
+		Name:  "signal-without-count",
+		Bug:   "Signal wakes without moving the sequence: who is woken thinks nothing has happened",
+		Run:   runHandoff,
+		Edits: []Edit{{"condvar/condvar.go", "c.seq.Add(1) // E-C2", "c.seq.Add(0)"}},
+	},
+	{
+		Name: "unlock-before-look",
+		Bug:  "Wait unlocks before it notes the sequence: a signal between the two is lost",
+		Run:  runPair,
+		Edits: []Edit{
+			{"condvar/condvar.go", "\tw := park.Join(&c.seq, c.counts)\n\tm.Unlock()\n", "\tm.Unlock()\n\tw := park.Join(&c.seq, c.counts)\n"},
+		},
+	},
+}
+
+// otherMutants break the semaphore's count, seqlocks and segments.
+var otherMutants = []Mutant{
+	{
+		Name:  "semaphore-check-then-take",
+		Bug:   "the permits are looked at, then stored to, where a CAS belongs",
+		Run:   runSemaphore,
+		Edits: []Edit{{"semaphore/word.go", "if s.data.CompareAndSwap(d, want) { // E-S1 E-S3", "if s.data.Store(want); true {"}},
+	},
+	{
+		Name:  "semaphore-store-on-release",
+		Bug:   "Release stores value + 1, where a CAS belongs",
+		Run:   runSemaphore,
+		Edits: []Edit{{"semaphore/word.go", "if s.data.CompareAndSwap(d, d+1) {", "if s.data.Store(d + 1); true {"}},
+	},
+	{
+		Name:  "seqlock-not-odd",
+		Bug:   "a writer does not say that it writes",
+		Run:   runSeqlock,
+		Edits: []Edit{{"seqlock/writer.go", "\tseq.Store(odd)\n", ""}},
+	},
+	{
+		Name:  "seqlock-no-second-look",
+		Bug:   "a reader does not look again whether a writer came between",
+		Run:   runSeqlock,
+		Edits: []Edit{{"seqlock/seqlock.go", "\tif s.seq.Load() != seq {\n", "\tif s.seq.Load() != seq && false {\n"}},
+	},
+	{
+		Name:  "buffer-written-under-reader",
+		Bug:   "DoubleBuffer's writer writes to the copy that readers use",
+		Run:   runSeqlock,
+		Edits: []Edit{{"seqlock/doublebuffer.go", "b.v[(odd/2+1)%2] = *src", "b.v[(odd/2)%2] = *src"}},
+	},
+	{
+		Name:  "two-initialisers",
+		Bug:   "the initialiser's lock is not taken",
+		Run:   runSegment,
+		Edits: []Edit{{"shm/publish.go", "ok, err := tryFlock(f)\n", "ok, err := true, error(nil)\n"}},
+	},
+}

@@ -1,0 +1,179 @@
+package selftest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"interlock/stress/internal/leftover"
+	"interlock/stress/internal/report"
+)
+
+// runLimit is for a mutant that hangs the harness itself.
+const runLimit = time.Minute
+
+// Select returns the mutants of these names, or all if there are none.
+func Select(names []string) ([]Mutant, error) {
+	all := Mutants()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []Mutant
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(m Mutant) bool { return m.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no mutant %q", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// Run builds and runs the mutants. It passes if the sound library passes every
+// run, and every mutant is caught.
+func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
+	runtime.LockOSThread() // PDEATHSIG of the children: see command
+	defer runtime.UnlockOSThread()
+	begin := time.Now()
+	code, err := run(ctx, mutants, out)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(out, "interrupted")
+		return report.Interrupted
+	case err != nil:
+		fmt.Fprintf(out, "stress selftest: %v\n", err)
+		return report.Setup
+	}
+	word := "every mutant was caught, and the sound library passed"
+	if code != report.Pass {
+		word = "FAILED"
+	}
+	fmt.Fprintf(out, "%d mutants, %.0fs: %s\n", len(mutants), time.Since(begin).Seconds(), word)
+	return code
+}
+
+func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, error) {
+	root, err := findModule(ctx)
+	if err != nil {
+		return report.Setup, err
+	}
+	dir, err := leftover.MakeDir("selftest")
+	if err != nil {
+		return report.Setup, err
+	}
+	defer os.RemoveAll(dir)
+	// Before anything is built: does every mutant still fit the source?
+	overlays := map[string]string{}
+	for _, m := range mutants {
+		if overlays[m.Name], err = writeOverlay(m, root, dir); err != nil {
+			return report.Setup, err
+		}
+	}
+	code, err := control(ctx, root, dir, mutants, out)
+	if err != nil || code != report.Pass {
+		return code, err
+	}
+	for _, m := range mutants {
+		binary := filepath.Join(dir, m.Name, "stress")
+		if err := build(ctx, root, overlays[m.Name], binary); err != nil {
+			return report.Setup, fmt.Errorf("mutant %s does not build: %w", m.Name, err)
+		}
+		o := execute(ctx, binary, dir, m.Run)
+		os.Remove(binary)
+		if o.err != nil || ctx.Err() != nil {
+			return report.Setup, o.err
+		}
+		word := "CAUGHT"
+		if !o.caught() {
+			word, code = "MISSED", report.Broke
+		}
+		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, m.Name, m.Run[0], o.after.Seconds(), o.why)
+		if !o.caught() {
+			fmt.Fprintf(out, "       %s\n", m.Bug)
+		}
+	}
+	return code, nil
+}
+
+// control runs the sound library through every run that the mutants need: a
+// harness that cries wolf catches everything.
+func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Writer) (report.Code, error) {
+	binary := filepath.Join(dir, "stress")
+	if err := build(ctx, root, "", binary); err != nil {
+		return report.Setup, err
+	}
+	defer os.Remove(binary)
+	code := report.Pass
+	seen := map[string]bool{}
+	for _, m := range mutants {
+		key := strings.Join(m.Run, " ")
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		o := execute(ctx, binary, dir, m.Run)
+		if o.err != nil || ctx.Err() != nil {
+			return report.Setup, o.err
+		}
+		word := "SOUND "
+		if o.code != report.Pass {
+			word, code = "FAILED", report.Worse(code, o.code)
+		}
+		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, "the library as it is", m.Run[0], o.after.Seconds(), o.why)
+	}
+	return code, nil
+}
+
+// outcome is what a run said.
+type outcome struct {
+	code  report.Code
+	after time.Duration
+	why   string
+	err   error // it could not be run at all
+}
+
+// caught: only a verdict about the library counts, no missed threshold and no
+// trouble with the machine.
+func (o outcome) caught() bool {
+	return o.code == report.Broke || o.code == report.Hang || o.code == report.Died
+}
+
+// execute runs stress run.
+func execute(ctx context.Context, binary, dir string, args []string) outcome {
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	defer cancel()
+	file := filepath.Join(dir, "result.json")
+	os.Remove(file)
+	cmd := command(ctx, dir, binary, append([]string{"run", "-json", file}, args...)...)
+	// What a hang leaves for people to read goes with our directory.
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	text, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return outcome{err: err}
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return outcome{err: fmt.Errorf("stress run %s left no result: %s", strings.Join(args, " "), text)}
+	}
+	var doc report.Document
+	if err := json.Unmarshal(raw, &doc); err != nil || len(doc.Results) == 0 {
+		return outcome{err: fmt.Errorf("stress run %s: unreadable result: %v", strings.Join(args, " "), err)}
+	}
+	r := doc.Results[0]
+	o := outcome{code: doc.Code, after: r.Elapsed, why: r.Verdict}
+	if len(r.Problems) > 0 {
+		first, _, _ := strings.Cut(r.Problems[0], "\n")
+		o.why += ": " + first
+	}
+	return o
+}

@@ -1,0 +1,234 @@
+package supervise
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/scenario"
+)
+
+// crew is the workers of a run: one hand per slot.
+type crew struct {
+	plan     *scenario.Plan
+	arena    *arena.Arena
+	launcher *launcher
+	devnull  *os.File
+
+	mu      sync.Mutex
+	hands   []*hand
+	closing bool     // nobody is replaced any more
+	ending  bool     // all are killed: their deaths mean nothing
+	unasked []string // deaths that nobody asked for
+	setup   []string // what kept a worker from starting
+	held    int      // kills of workers known to hold the lock
+	gone    chan struct{}
+	alive   int
+}
+
+// hand is one worker process.
+type hand struct {
+	slot   int
+	gen    uint32
+	proc   *os.Process
+	stderr *os.File
+	killed bool // by us
+}
+
+func newCrew(plan *scenario.Plan, a *arena.Arena) (*crew, error) {
+	devnull, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &crew{
+		plan: plan, arena: a, launcher: newLauncher(), devnull: devnull,
+		hands: make([]*hand, a.Procs.Load()), gone: make(chan struct{}, 1),
+	}, nil
+}
+
+// startAll fills every slot.
+func (c *crew) startAll() error {
+	for slot := range c.hands {
+		if err := c.hire(slot, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hire starts a worker in an empty slot.
+func (c *crew) hire(slot int, gen uint32) error {
+	stderr, err := scratch()
+	if err != nil {
+		return err
+	}
+	files := []*os.File{c.devnull, c.devnull, stderr, c.arena.File()}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.ending {
+		stderr.Close()
+		return nil
+	}
+	proc, err := c.launcher.start(workerArgs(c.plan.Name, slot, gen), files)
+	if err != nil {
+		stderr.Close()
+		return err
+	}
+	h := &hand{slot: slot, gen: gen, proc: proc, stderr: stderr}
+	c.hands[slot] = h
+	c.alive++
+	go c.await(h)
+	return nil
+}
+
+// await reaps a worker, settles what it left and fills its slot again.
+func (c *crew) await(h *hand) {
+	state, err := h.proc.Wait()
+	c.mu.Lock()
+	c.judge(h, state, err)
+	slot := c.arena.Slot(h.slot)
+	slot.PID.Store(0)
+	if slot.State.Load() != arena.SlotLeft {
+		slot.State.Store(arena.SlotEmpty)
+	}
+	slot.Trap.Store(0)
+	slot.Trapped.Store(0)
+	if c.plan.Settle != nil {
+		c.plan.Settle(c.arena, h.slot)
+	}
+	for j := range int(c.arena.Lanes.Load()) {
+		c.arena.Lane(h.slot, j).Label.Store(scenario.LabelIdle)
+	}
+	c.hands[h.slot] = nil
+	c.alive--
+	again := h.killed && !c.closing && !c.ending
+	h.stderr.Close()
+	c.mu.Unlock()
+	if again {
+		if err := c.hire(h.slot, h.gen+1); err != nil {
+			c.mu.Lock()
+			c.setup = append(c.setup, err.Error())
+			c.mu.Unlock()
+		}
+	}
+	select {
+	case c.gone <- struct{}{}:
+	default:
+	}
+}
+
+// judge decides whether a death was asked for. c.mu is held.
+func (c *crew) judge(h *hand, state *os.ProcessState, err error) {
+	if err != nil {
+		c.setup = append(c.setup, fmt.Sprintf("waiting for worker %d: %v", h.slot, err))
+		return
+	}
+	status, _ := state.Sys().(syscall.WaitStatus)
+	switch {
+	case c.ending:
+	case h.killed && status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case status.Exited() && status.ExitStatus() == 0 && c.arena.Slot(h.slot).State.Load() == arena.SlotLeft:
+	case c.arena.Slot(h.slot).State.Load() == arena.SlotBroken:
+		c.setup = append(c.setup, fmt.Sprintf("worker %d (pid %d): %s", h.slot, h.proc.Pid, strings.TrimSpace(tail(h.stderr, 2000))))
+	default:
+		c.unasked = append(c.unasked, fmt.Sprintf("worker %d (pid %d) died unasked: %s\n%s",
+			h.slot, h.proc.Pid, state, indent(excerpt(tail(h.stderr, 64<<10)))))
+	}
+}
+
+// kill kills the worker of slot and writes down when. It returns false if
+// there is none, or if it has been killed already.
+func (c *crew) kill(slot int, held bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hands[slot]
+	if h == nil || h.killed || c.closing || c.ending {
+		return false
+	}
+	h.killed = true
+	if held {
+		c.held++
+	}
+	c.arena.Bury(h.proc.Pid, held)
+	_ = h.proc.Kill() // it can only have ended by itself, which judge sees
+	return true
+}
+
+// expect writes down a kill that another worker is about to make.
+func (c *crew) expect(slot int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.hands[slot]; h != nil && !h.killed {
+		h.killed = true
+		c.arena.Bury(h.proc.Pid, false)
+	}
+}
+
+// pid is the process in slot, 0 if there is none.
+func (c *crew) pid(slot int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.hands[slot]; h != nil {
+		return h.proc.Pid
+	}
+	return 0
+}
+
+// ready says that slot has an attached worker that nobody has killed.
+func (c *crew) ready(slot int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hands[slot]
+	s := c.arena.Slot(slot)
+	return h != nil && !h.killed && s.Gen.Load() == h.gen && s.State.Load() == arena.SlotReady
+}
+
+func (c *crew) allReady() bool {
+	for slot := range c.hands {
+		if !c.ready(slot) {
+			return false
+		}
+	}
+	return true
+}
+
+// close stops replacing: from now on who leaves has left.
+func (c *crew) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+}
+
+// left is the number of workers still there.
+func (c *crew) left() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.alive
+}
+
+// trouble says whether a worker died unasked or could not start.
+func (c *crew) trouble() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.unasked)+len(c.setup) > 0
+}
+
+// end kills whoever is left, waits for all of them and frees everything.
+func (c *crew) end() {
+	c.mu.Lock()
+	c.ending = true
+	for _, h := range c.hands {
+		if h != nil {
+			_ = h.proc.Kill()
+		}
+	}
+	c.mu.Unlock()
+	for c.left() > 0 {
+		<-c.gone
+	}
+	c.launcher.close()
+	c.devnull.Close()
+}

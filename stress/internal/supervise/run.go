@@ -1,0 +1,238 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/report"
+	"interlock/stress/internal/scenario"
+)
+
+// Options are how a scenario is to be run.
+type Options struct {
+	Shape    scenario.Shape
+	Duration time.Duration
+	Hang     time.Duration // no progress for so long is a hang
+	KillRate float64       // kills a second
+	Seed     uint64
+	Progress *report.Progress // may be nil
+}
+
+// SetupPatience is how long the workers may take to attach.
+const setupPatience = 20 * time.Second
+
+// calm is the part of a run, at its end, in which nobody is killed: what must
+// get going again has to do so there.
+func (s *session) calm() time.Duration {
+	if s.plan.Directed {
+		return 0 // without directions nothing gets going
+	}
+	return min(s.opts.Duration*15/100, time.Second)
+}
+
+// ending is why a stretch of the run came to its end.
+type ending int
+
+const (
+	ended ending = iota // as planned
+	faulted
+	troubled
+	hung
+	overslept // a wake-up was lost, but a look made up for it
+	interrupted
+)
+
+// session is one scenario on its way.
+type session struct {
+	plan    *scenario.Plan
+	opts    Options
+	arena   *arena.Arena
+	crew    *crew
+	killer  *killer
+	monitor *monitor
+	stage   *stage
+	begin   time.Time
+	result  *report.Result
+	leaving time.Duration
+	helpers chan struct{} // closed when the killer and the scenario's Conduct have ended
+}
+
+// Run runs one scenario from start to verdict. Whatever happens, no worker
+// and no memory is left when it returns.
+func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result {
+	r := &report.Result{
+		Name: plan.Name, Seed: opts.Seed, Verdict: report.Pass.String(),
+		Procs: opts.Shape.Procs, Goroutines: opts.Shape.Lanes,
+	}
+	a, err := arena.Create(opts.Shape.Procs, opts.Shape.Lanes, plan.Area(opts.Shape.Procs, opts.Shape.Lanes))
+	if err != nil {
+		r.Add(report.Setup, err.Error())
+		return r
+	}
+	defer a.Close()
+	a.Seed.Store(opts.Seed)
+	if plan.Setup != nil {
+		plan.Setup(a)
+	}
+	c, err := newCrew(plan, a)
+	if err != nil {
+		r.Add(report.Setup, err.Error())
+		return r
+	}
+	s := &session{
+		plan: plan, opts: opts, arena: a, crew: c, result: r,
+		killer: newKiller(c, opts.KillRate, opts.Seed), monitor: newMonitor(a), begin: time.Now(),
+	}
+	s.run(ctx)
+	opts.Progress.Clear()
+	return r
+}
+
+func (s *session) run(ctx context.Context) {
+	hard, breakOff := context.WithCancel(ctx)
+	work, finish := context.WithCancel(hard)
+	defer finish()
+	s.stage = newStage(work, hard, s.crew, s.killer, s.opts)
+	end := s.start(ctx)
+	if end == ended {
+		s.begin = time.Now()
+		s.monitor.touch()
+		end = s.work(work, finish)
+	}
+	if end == ended {
+		end = s.leave()
+	}
+	elapsed := time.Since(s.begin)
+	breakOff()
+	if s.helpers != nil {
+		<-s.helpers // from here on nobody but us touches the memory or the crew
+	}
+	if end == hung {
+		s.dump()
+	}
+	s.crew.end()
+	s.judge(end, elapsed)
+}
+
+// start fills the slots and waits for everybody to attach.
+func (s *session) start(ctx context.Context) ending {
+	if err := s.crew.startAll(); err != nil {
+		s.result.Add(report.Setup, err.Error())
+		return troubled
+	}
+	limit := time.Now().Add(setupPatience)
+	for !s.crew.allReady() {
+		switch {
+		case s.crew.trouble():
+			return troubled
+		case time.Now().After(limit):
+			s.result.Add(report.Setup, fmt.Sprintf("the workers were not ready within %v", setupPatience))
+			return troubled
+		case !sleep(ctx, 200*time.Microsecond):
+			return interrupted
+		}
+	}
+	return ended
+}
+
+// work lets the workers work: first with kills, then without.
+func (s *session) work(work context.Context, finish context.CancelFunc) ending {
+	s.arena.Phase.Store(arena.PhaseRun)
+	s.helpers = make(chan struct{})
+	go func() {
+		defer close(s.helpers)
+		killed := make(chan struct{})
+		go func() {
+			defer close(killed)
+			s.killer.run(work)
+		}()
+		if s.plan.Conduct != nil {
+			s.plan.Conduct(s.stage)
+		}
+		<-killed
+	}()
+	limit := s.begin.Add(s.opts.Duration - s.calm())
+	end := s.watch(func(now time.Time) bool { return now.After(limit) })
+	if end != ended {
+		return end
+	}
+	finish()
+	end = s.watch(func(time.Time) bool {
+		select {
+		case <-s.helpers:
+			return s.crew.allReady()
+		default:
+			return false
+		}
+	})
+	if end != ended {
+		return end
+	}
+	limit = time.Now().Add(s.calm())
+	return s.watch(func(now time.Time) bool { return now.After(limit) })
+}
+
+// leave asks everybody to leave. Nobody new comes and nobody is killed, so
+// whoever cannot finish is stuck for good.
+func (s *session) leave() ending {
+	s.crew.close()
+	s.monitor.touch()
+	s.arena.Phase.Store(arena.PhaseStop)
+	begin := time.Now()
+	defer func() { s.leaving = time.Since(begin) }()
+	return s.watch(func(time.Time) bool { return s.crew.left() == 0 })
+}
+
+// watch looks at the workers until done, or until something is wrong.
+func (s *session) watch(done func(now time.Time) bool) ending {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for range tick.C {
+		now := time.Now() // not the tick's time, which says nothing about when we came to run
+		s.monitor.look(now)
+		s.opts.Progress.Show(s.snapshot(now))
+		hangs, lost := s.stage.seen()
+		switch {
+		case s.stage.hard.Err() != nil:
+			return interrupted
+		case s.arena.Faults.Load() > 0:
+			return faulted
+		case s.crew.trouble():
+			return troubled
+		case len(hangs) > 0, s.monitor.stalled() > s.opts.Hang:
+			return hung
+		case len(lost) > 0:
+			return overslept
+		case done(now):
+			return ended
+		}
+	}
+	return ended
+}
+
+func (s *session) snapshot(now time.Time) report.Snapshot {
+	recovered, _ := s.recoveries()
+	return report.Snapshot{
+		Name: s.plan.Name, Elapsed: now.Sub(s.begin), Ops: s.monitor.ops, Kills: int(s.arena.Kills.Load()),
+		Recovered: len(recovered), Longest: s.monitor.longestWait(),
+	}
+}
+
+// recoveries are the times from kill to repair, sorted, and the number of
+// workers that were killed while they held the lock and never mourned.
+func (s *session) recoveries() (times []time.Duration, missed int) {
+	for i := range min(int(s.arena.Kills.Load()), arena.GraveCount) {
+		g := s.arena.Grave(i)
+		at, repaired := g.At.Load(), g.Repaired.Load()
+		if repaired != 0 {
+			times = append(times, time.Duration(max(0, repaired-at)))
+		} else if g.Held.Load() != 0 {
+			missed++
+		}
+	}
+	slices.Sort(times)
+	return times, missed
+}

@@ -1,0 +1,96 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/scenario"
+)
+
+// stage is what a scenario's Conduct may see and do.
+type stage struct {
+	work   context.Context // ends when it is time to come to an end
+	hard   context.Context // ends when the run is broken off
+	crew   *crew
+	killer *killer
+	rand   *rand.Rand
+	limit  time.Duration
+
+	mu    sync.Mutex
+	hangs []string
+	lost  []string
+}
+
+var _ scenario.Stage = (*stage)(nil)
+
+func newStage(work, hard context.Context, c *crew, k *killer, o Options) *stage {
+	return &stage{work: work, hard: hard, crew: c, killer: k, rand: rand.New(rand.NewPCG(o.Seed, 0x7374616765)), limit: o.Hang}
+}
+
+func (s *stage) Arena() *arena.Arena        { return s.crew.arena }
+func (s *stage) Sleep(d time.Duration) bool { return sleep(s.work, d) }
+func (s *stage) Calm(on bool)               { s.killer.stay(on) }
+func (s *stage) PID(slot int) int           { return s.crew.pid(slot) }
+func (s *stage) Ready(slot int) bool        { return s.crew.ready(slot) }
+func (s *stage) Kill(slot int, held bool)   { s.crew.kill(slot, held) }
+func (s *stage) Expect(slot int)            { s.crew.expect(slot) }
+func (s *stage) Random(n int) int           { return s.rand.IntN(n) }
+
+// Pause waits for every worker to be there and every lane to be parked: from
+// then until Resume the memory stands still.
+func (s *stage) Pause() bool {
+	s.killer.hold(true)
+	a := s.crew.arena
+	a.Phase.Store(arena.PhasePause)
+	for !s.parked() {
+		if !sleep(s.hard, 200*time.Microsecond) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stage) parked() bool {
+	if !s.crew.allReady() {
+		return false
+	}
+	a := s.crew.arena
+	for id := range a.LaneCount() {
+		if a.LaneByID(id).Label.Load() != scenario.LabelParked {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stage) Resume() {
+	s.crew.arena.Phase.CompareAndSwap(arena.PhasePause, arena.PhaseRun)
+	s.killer.hold(false)
+}
+
+func (s *stage) Over() bool              { return s.hard.Err() != nil }
+func (s *stage) Patience() time.Duration { return s.limit }
+
+func (s *stage) Lost(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = append(s.lost, fmt.Sprintf(format, args...))
+}
+
+func (s *stage) Hang(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = append(s.hangs, fmt.Sprintf(format, args...))
+}
+
+// seen are the hangs, and the lost wake-ups that a look made up for, that the
+// scenario has seen.
+func (s *stage) seen() (hangs, lost []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.hangs...), append([]string(nil), s.lost...)
+}

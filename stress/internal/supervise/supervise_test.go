@@ -1,0 +1,247 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/report"
+	"interlock/stress/internal/scenario"
+)
+
+// The supervisor is tested with scenarios of its own, in which workers do on
+// purpose what the real ones must never do. The test binary is the worker.
+func TestMain(m *testing.M) {
+	known = func() []*scenario.Plan { return testPlans }
+	if len(os.Args) > 1 && os.Args[1] == WorkerCommand {
+		os.Exit(Work(os.Args[2:]))
+	}
+	// Under -race a process sleeps for a second before it exits, which is longer
+	// than the hangs of these tests.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	os.Exit(m.Run())
+}
+
+type testArea struct{ Count atomic.Uint64 }
+
+func testPlan(name string, step func(l *scenario.Lane, area *testArea) error) *scenario.Plan {
+	return &scenario.Plan{
+		Name: name, About: name,
+		Area: func(procs, lanes int) int { return arena.SizeOf[testArea]() },
+		Attach: func(w *scenario.Worker) (scenario.Body, error) {
+			area := arena.At[testArea](w.Arena.Scenario(), 0)
+			return scenario.Body{Step: func(l *scenario.Lane) error { return step(l, area) }}, nil
+		},
+		Check: func(a *arena.Arena, f *scenario.Findings) {},
+	}
+}
+
+// work is an operation that takes a moment.
+func work(l *scenario.Lane) {
+	time.Sleep(200 * time.Microsecond)
+	l.Ops.Add(1)
+}
+
+var testPlans = []*scenario.Plan{
+	testPlan("good", func(l *scenario.Lane, area *testArea) error {
+		area.Count.Add(1)
+		work(l)
+		return nil
+	}),
+	testPlan("fault", func(l *scenario.Lane, area *testArea) error {
+		if work(l); area.Count.Add(1) == 50 {
+			l.Fault("the number is %d", 50)
+		}
+		return nil
+	}),
+	testPlan("panics", func(l *scenario.Lane, area *testArea) error {
+		if work(l); area.Count.Add(1) == 50 {
+			panic("on purpose")
+		}
+		return nil
+	}),
+	testPlan("fails", func(l *scenario.Lane, area *testArea) error {
+		if work(l); area.Count.Add(1) == 50 {
+			return errors.New("a step failed on purpose")
+		}
+		return nil
+	}),
+	testPlan("leaves", func(l *scenario.Lane, area *testArea) error {
+		if work(l); area.Count.Add(1) == 50 {
+			os.Exit(0)
+		}
+		return nil
+	}),
+	testPlan("hangs", func(l *scenario.Lane, area *testArea) error {
+		if work(l); area.Count.Load() > 50 {
+			l.Label.Store(scenario.LabelWaiting)
+			select {}
+		}
+		area.Count.Add(1)
+		return nil
+	}),
+	testPlan("stays", func(l *scenario.Lane, area *testArea) error {
+		if work(l); l.ID == 1 {
+			l.Label.Store(scenario.LabelWaiting)
+			for { // the others go on, so it shows only when all shall leave
+				time.Sleep(time.Millisecond)
+			}
+		}
+		return nil
+	}),
+	unready(),
+}
+
+func unready() *scenario.Plan {
+	p := testPlan("unready", nil)
+	p.Attach = func(w *scenario.Worker) (scenario.Body, error) {
+		return scenario.Body{}, errors.New("no attaching on purpose")
+	}
+	return p
+}
+
+func run(t *testing.T, name string, change func(p *scenario.Plan, o *Options)) *report.Result {
+	t.Helper()
+	for _, p := range testPlans {
+		if p.Name != name {
+			continue
+		}
+		q := *p
+		o := Options{Shape: scenario.Shape{Procs: 3, Lanes: 2}, Duration: 200 * time.Millisecond, Hang: 400 * time.Millisecond, Seed: 1}
+		if change != nil {
+			change(&q, &o)
+		}
+		r := Run(context.Background(), &q, o)
+		t.Logf("%s %v", report.Line(r), r.Problems)
+		return r
+	}
+	t.Fatalf("no plan %s", name)
+	return nil
+}
+
+// What a worker does is what the verdict says.
+func TestVerdicts(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // for the dumps of hangs
+	for _, c := range []struct {
+		name string
+		code report.Code
+		text string
+	}{
+		{"good", report.Pass, ""},
+		{"fault", report.Broke, "the number is 50"},
+		{"panics", report.Died, "panic: on purpose"},
+		{"fails", report.Died, "a step failed on purpose"},
+		{"leaves", report.Died, "died unasked: exit status 0"},
+		{"hangs", report.Hang, "nobody has finished anything"},
+		{"stays", report.Hang, "nobody has finished anything"},
+		{"unready", report.Setup, "no attaching on purpose"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := run(t, c.name, nil)
+			if r.Code != c.code || !strings.Contains(strings.Join(r.Problems, "\n"), c.text) {
+				t.Errorf("code %d %q, want %d with %q", r.Code, r.Problems, c.code, c.text)
+			}
+		})
+	}
+}
+
+// A hang leaves what a person needs: states, threads, every goroutine.
+func TestHangIsDumped(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	r := run(t, "hangs", nil)
+	for file, want := range map[string]string{
+		"README.txt":   "waiting",
+		"threads.txt":  "state S",
+		"worker-0.txt": "goroutine",
+		"arena.bin":    "",
+	} {
+		found, _ := filepath.Glob(filepath.Join(dir, "interlock-stress-hang.*", file))
+		if len(found) != 1 {
+			t.Errorf("no %s in the dump", file)
+			continue
+		}
+		if text, err := os.ReadFile(found[0]); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: no %q in it: %v", file, want, err)
+		}
+	}
+	if len(r.Problems) == 0 || !strings.Contains(r.Problems[0], dir) {
+		t.Errorf("the report does not say where the dump is: %q", r.Problems)
+	}
+}
+
+// Killed workers are replaced at once, and their deaths are nobody's fault.
+func TestKilledAreReplaced(t *testing.T) {
+	r := run(t, "good", func(p *scenario.Plan, o *Options) { o.KillRate, o.Duration = 100, 500*time.Millisecond })
+	if r.Code != report.Pass || r.Kills < 5 {
+		t.Errorf("code %d, %d kills in half a second at 100 a second", r.Code, r.Kills)
+	}
+}
+
+// Everybody parks for a pause, also the replacements of the killed, and goes
+// on afterwards.
+func TestPause(t *testing.T) {
+	pauses, moved := 0, 0
+	run(t, "good", func(p *scenario.Plan, o *Options) {
+		o.KillRate, o.Duration = 50, 500*time.Millisecond
+		p.Conduct = func(st scenario.Stage) {
+			area := arena.At[testArea](st.Arena().Scenario(), 0)
+			for st.Sleep(20 * time.Millisecond) {
+				if !st.Pause() {
+					return
+				}
+				before := area.Count.Load()
+				time.Sleep(2 * time.Millisecond)
+				if area.Count.Load() != before {
+					moved++
+				}
+				pauses++
+				st.Resume()
+			}
+		}
+	})
+	if pauses < 3 || moved > 0 {
+		t.Errorf("%d pauses, in %d of them somebody moved", pauses, moved)
+	}
+}
+
+// An interrupt ends the run early, and the result says so.
+func TestInterrupt(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	r := Run(ctx, testPlans[0], Options{Shape: scenario.Shape{Procs: 2, Lanes: 1}, Duration: time.Minute, Hang: time.Second})
+	if r.Code != report.Interrupted || time.Since(begin) > 10*time.Second {
+		t.Errorf("code %d after %v", r.Code, time.Since(begin))
+	}
+}
+
+// A slow recovery is a missed threshold, never a broken invariant; a missing one
+// is the latter.
+func TestRecoveryThreshold(t *testing.T) {
+	grave := func(repaired time.Duration) func(p *scenario.Plan, o *Options) {
+		return func(p *scenario.Plan, o *Options) {
+			p.Setup = func(a *arena.Arena) {
+				g := a.Bury(1, true)
+				if repaired > 0 {
+					g.Repaired.Store(g.At.Load() + int64(repaired))
+				}
+			}
+		}
+	}
+	if r := run(t, "good", grave(time.Minute)); r.Code != report.Late || r.Worst != time.Minute {
+		t.Errorf("a minute: code %d, worst %v", r.Code, r.Worst)
+	}
+	if r := run(t, "good", grave(50*time.Millisecond)); r.Code != report.Pass || r.Recovered != 1 {
+		t.Errorf("50 ms: code %d, recovered %d", r.Code, r.Recovered)
+	}
+	if r := run(t, "good", grave(0)); r.Code != report.Broke {
+		t.Errorf("never: code %d", r.Code)
+	}
+}

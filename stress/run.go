@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"interlock/stress/internal/report"
+	"interlock/stress/internal/supervise"
+)
+
+func cmdRun(args []string, out, errs io.Writer) report.Code {
+	o, code := parseRun(args, errs)
+	if o == nil {
+		if code == report.Pass {
+			usage(out)
+		}
+		return code
+	}
+	if o.json != "" && o.json != "-" { // say so now rather than after ten seconds
+		f, err := os.OpenFile(o.json, os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			fmt.Fprintf(errs, "stress run: -json: %v\n", err)
+			return report.Setup
+		}
+		f.Close()
+	}
+	// With JSON on standard output the verdict lines go to stderr.
+	lines := out
+	if o.json == "-" {
+		lines = errs
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	results, code := runAll(ctx, o, lines, errs)
+	if results == nil {
+		return code
+	}
+	if o.json != "" {
+		doc := report.NewDocument(o.seed, args, code, results)
+		if err := doc.Write(o.json, out); err != nil {
+			fmt.Fprintf(errs, "stress: writing -json: %v\n", err)
+			code = report.Worse(code, report.Setup)
+		}
+	}
+	return code
+}
+
+// runAll runs the chosen scenarios one after another. nil results: usage.
+func runAll(ctx context.Context, o *options, lines, errs io.Writer) ([]*report.Result, report.Code) {
+	for _, p := range o.plans {
+		if _, err := o.shape(p); err != nil {
+			fmt.Fprintf(errs, "stress run: %v\n", err)
+			return nil, report.Usage
+		}
+	}
+	progress := report.NewProgress(os.Stderr)
+	code := report.Pass
+	results := []*report.Result{}
+	for _, p := range o.plans {
+		if ctx.Err() != nil {
+			code = report.Interrupted
+			break
+		}
+		shape, _ := o.shape(p)
+		opts := supervise.Options{
+			Shape: shape, Duration: o.duration, Hang: o.hang,
+			KillRate: o.kill, Seed: o.seed, Progress: progress,
+		}
+		if opts.Duration == 0 {
+			opts.Duration = p.Duration
+		}
+		r := supervise.Run(ctx, p, opts)
+		results = append(results, r)
+		code = report.Worse(code, r.Code)
+		fmt.Fprintln(lines, report.Line(r))
+		for _, problem := range r.Problems {
+			fmt.Fprintln(lines, "  "+strings.ReplaceAll(problem, "\n", "\n  "))
+		}
+		if r.Code != report.Pass && r.Code != report.Interrupted {
+			fmt.Fprintf(lines, "  again: stress run %s -procs %d -goroutines %d -duration %v -kill %v -seed %#x\n",
+				p.Name, shape.Procs, shape.Lanes, opts.Duration, o.kill, o.seed)
+		}
+	}
+	return results, code
+}
