@@ -96,7 +96,9 @@ func (c *Cond) Wait(m *mutex.Mutex) {
 }
 
 // WaitContext is Wait with a way out. Whatever it returns, the caller holds m
-// again, except for mutex.ErrNotRecoverable:
+// again, except for mutex.ErrNotRecoverable (and mutex.ErrPIDNamespace,
+// mutex.ErrNotShared or unix.EFAULT, if meanwhile m became a mutex that this
+// process cannot lock at all):
 //
 //   - nil: signalled, or woken for no reason;
 //   - ctx.Err(): ctx was done first, and no signal was used up;

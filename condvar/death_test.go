@@ -43,6 +43,16 @@ func init() {
 			c.Say("returned")
 		}
 	})
+	// holding waiter: locks; waits when told to.
+	proctest.Register("holding waiter", func(c *proctest.Child) {
+		s := at(c.Memory(0))
+		s.m.Lock()
+		c.Say("holds")
+		c.Recv()
+		s.c.Wait(&s.m)
+		s.m.Unlock()
+		c.Say("returned")
+	})
 	// crowd N: N goroutines wait for the condition, and pass one at a time.
 	proctest.Register("crowd", func(c *proctest.Child) {
 		s := at(c.Memory(0))
@@ -266,6 +276,55 @@ func TestASignalBeforeAStoppedWaiterSleeps(t *testing.T) { // T42, by marks
 	s.c.Signal()
 	later.Expect("returned")
 	expectNobody(t, s)
+}
+
+// Stopped inside Wait's Unlock: whoever locks then and signals must reach it.
+func TestASignalWhileAWaiterUnlocks(t *testing.T) { // T42, by marks
+	f, s := share(t)
+	p := child(t, f, "holding waiter", "holds", proctest.Mark("E-M5 released not woken:stop"))
+	locked := make(chan bool)
+	go func() {
+		s.m.Lock()
+		locked <- true
+	}()
+	proctest.AwaitSleepers(t, os.Getpid(), 1) // so that its Unlock has somebody to wake
+	p.Send("wait")
+	p.AwaitStop()
+	<-locked // by the look
+	s.c.Signal()
+	s.m.Unlock()
+	start := time.Now()
+	p.Cont()
+	p.Expect("returned")
+	within(t, "signalled while it unlocked", start)
+	expectNobody(t, s)
+}
+
+func TestBroadcastReachesAllProcessesAtOnce(t *testing.T) { // T43
+	f, s := share(t)
+	const rounds = 20
+	var all []*proctest.Proc
+	for range 3 {
+		all = append(all, child(t, f, "waiter", "here"))
+	}
+	slow := 0
+	for range rounds {
+		for _, p := range all {
+			sleeping(t, p)
+		}
+		start := time.Now()
+		s.c.Broadcast()
+		for _, p := range all {
+			p.Expect("returned")
+		}
+		if time.Since(start) > 20*time.Millisecond {
+			slow++ // by the look, or the machine is busy
+		}
+	}
+	t.Logf("%d of %d broadcasts to 3 processes took more than 20 ms", slow, rounds)
+	if slow > rounds/2 {
+		t.Errorf("%d of %d broadcasts waited for the look", slow, rounds)
+	}
 }
 
 func TestAKilledSignallersWaitersRecover(t *testing.T) { // T46

@@ -15,10 +15,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -269,7 +270,9 @@ func TestASleeperWhoseWordIsTruncatedCanStillBeCancelled(t *testing.T) { // T05
 // storm sends SIGURG to every thread of this process, about 10,000 a second, and
 // profiles, until the function that it returns is called.
 func storm(t *testing.T) (calm func()) {
-	runtime.SetCPUProfileRate(500)
+	if err := pprof.StartCPUProfile(io.Discard); err != nil {
+		t.Logf("no profile: %v", err)
+	}
 	stop, stopped := make(chan bool), make(chan int)
 	go func() {
 		sent := 0
@@ -292,7 +295,7 @@ func storm(t *testing.T) (calm func()) {
 	return func() {
 		close(stop)
 		t.Logf("%d signals sent", <-stopped)
-		runtime.SetCPUProfileRate(0)
+		pprof.StopCPUProfile()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ func TestWhoGotThePermitMayUnmapTheMemory(t *testing.T) { // T37, P-S1, INV-S3
 		done := make(chan error)
 		go func() { done <- s.Release() }()
 		for !s.TryAcquire() {
+			if runtime.GOMAXPROCS(0) == 1 {
+				runtime.Gosched() // else Release has its turn at the next preemption
+			}
 		}
 		// To touch it from here on is a fault that nothing survives. (Nothing is
 		// unmapped while Release may still be inside: others' memory could come there.)
@@ -50,6 +54,24 @@ func TestWhoGotThePermitMayUnmapTheMemory(t *testing.T) { // T37, P-S1, INV-S3
 		if err := unix.Munmap(mem); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestWhoGotThePermitMayTakeTheMemoryAway(t *testing.T) { // T37, P-S1, INV-S3, by marks
+	f, _, s, _ := shared(t, 0, "taker", 0)
+	s.data.Store(oneWaiter) // makes Release call the kernel
+	p := proctest.Start(t, "giver", proctest.Files(f), proctest.Mark("E-S4 given not woken:stop"))
+	p.Expect("here")
+	p.Send("give")
+	p.AwaitStop()
+	take(t, s)
+	if err := f.Truncate(0); err != nil { // from here on to touch it is SIGBUS
+		t.Fatal(err)
+	}
+	p.Cont()
+	p.Expect("gave")
+	if err := f.Truncate(4096); err != nil {
+		t.Fatal(err)
 	}
 }
 

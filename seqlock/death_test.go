@@ -196,6 +196,10 @@ func TestADoubleBufferAfterKillsAtRandom(t *testing.T) { // T53
 		put[b1m](t, b, uint64(round+1))
 		expect[b1m](t, b, uint64(round+1))
 	}
+	if err := b.mu.LockContext(context.Background()); err != nil {
+		t.Fatalf("the writers' mutex stayed an orphan: %v", err)
+	}
+	b.mu.Unlock()
 	t.Logf("%d kills, %d of them in a write", rounds, odd)
 	if odd == 0 {
 		t.Error("nobody died in a write: this proves nothing")
