@@ -158,7 +158,7 @@ func TestAStoppedOwnerThatIsKilledIsDead(t *testing.T) {
 }
 
 func TestRecoveryDoesNotWaitForTheTearDown(t *testing.T) { // T28, P-K16
-	const mib = 1024
+	const mib = 512
 	var took [2]time.Duration
 	for i, fat := range []int{1, mib} {
 		f, b := newBoard(t)

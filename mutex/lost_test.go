@@ -83,27 +83,38 @@ func TestASleeperDiesOfTheKernelsWake(t *testing.T) { // P-M3
 	waiter.do("unlock", "free")
 }
 
-// bargeIn takes the mutex as soon as it is free and checks that it did so ahead
-// of the sleeper and without WAITERS: the word that no unlock would wake for.
-func bargeIn(t *testing.T, b *board) {
+// barge plays a scene until the test process takes the mutex ahead of the look,
+// and so without WAITERS: a word that no unlock would wake for. The scene frees
+// the mutex beside a sleeper that nobody wakes, and returns it.
+func barge(t *testing.T, b *board, scene func() (waiter peer)) (waiter peer) {
 	t.Helper()
-	for !b.m.TryLock() {
+	for range 20 {
+		mustHold(t, &b.m) // the barger has used it before
+		b.m.Unlock()
+		waiter = scene()
+		for !b.m.TryLock() {
+		}
+		if b.m.word.Load()&robust.Waiters == 0 {
+			return waiter
+		}
+		b.m.Unlock()
+		waiter.Expect("held")
+		waiter.do("unlock", "free")
 	}
-	if b.m.word.Load()&robust.Waiters != 0 {
-		t.Skip("the look was there first: WAITERS is set already")
-	}
+	t.Skip("the look came first, 20 times")
+	panic("unreachable")
 }
 
 func TestABargerInTheGap(t *testing.T) { // T20
 	f, b := newBoard(t)
-	holder, waiter := startPeer(t, f), startPeer(t, f)
-	mustHold(t, &b.m) // the barger has used it before
-	b.m.Unlock()
-	holder.do("lock", "held")
-	waiter.asleep(t, "lock", 1)
-	holder.Send("abandon")
-	bargeIn(t, b)
-	holder.WaitKilled(unix.SIGKILL)
+	waiter := barge(t, b, func() peer {
+		holder, waiter := startPeer(t, f), startPeer(t, f)
+		holder.do("lock", "held")
+		waiter.asleep(t, "lock", 1)
+		holder.Send("abandon")
+		holder.WaitKilled(unix.SIGKILL)
+		return waiter
+	})
 	proctest.Until(t, "WAITERS, set again by the look", func() bool { return b.m.word.Load()&robust.Waiters != 0 })
 	proctest.AwaitSleepers(t, waiter.Pid, 1)
 	freed := now()
@@ -114,14 +125,16 @@ func TestABargerInTheGap(t *testing.T) { // T20
 
 func TestASleeperDiesOfItsWakeAndABargerHolds(t *testing.T) { // T21
 	f, b := newBoard(t)
-	thief, waiter := startPeer(t, f), startPeer(t, f)
-	mustHold(t, &b.m)
-	b.m.word.Or(robust.Waiters)
-	thief.asleep(t, "thief", 1)
-	waiter.asleep(t, "lock", 1)
-	b.m.Unlock()
-	bargeIn(t, b)
-	thief.WaitKilled(unix.SIGKILL)
+	waiter := barge(t, b, func() peer {
+		thief, waiter := startPeer(t, f), startPeer(t, f)
+		mustHold(t, &b.m)
+		b.m.word.Or(robust.Waiters)
+		thief.asleep(t, "thief", 1)
+		waiter.asleep(t, "lock", 1)
+		b.m.Unlock()
+		thief.WaitKilled(unix.SIGKILL)
+		return waiter
+	})
 	freed := now()
 	b.m.Unlock() // at once: only the look can have set WAITERS by now
 	recovered(t, b, waiter, freed)

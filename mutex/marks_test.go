@@ -131,14 +131,15 @@ func TestAStopAtAMark(t *testing.T) { // T19, P-K8
 // takes the word without WAITERS, and only then the unlocker dies.
 func TestABargerBeforeTheUnlockersDeath(t *testing.T) { // T20
 	f, b := newBoard(t)
-	mustHold(t, &b.m)
-	b.m.Unlock()
-	unlocker := startPeer(t, f, proctest.Mark("E-M5 released not woken:stop"))
-	waiter := startPeer(t, f)
-	unlocker.do("lock", "held")
-	waiter.asleep(t, "lock", 1)
-	unlocker.Send("unlock")
-	bargeIn(t, b)
+	var unlocker peer
+	waiter := barge(t, b, func() peer {
+		waiter := startPeer(t, f)
+		unlocker = startPeer(t, f, proctest.Mark("E-M5 released not woken:stop"))
+		unlocker.do("lock", "held")
+		waiter.asleep(t, "lock", 1)
+		unlocker.Send("unlock")
+		return waiter
+	})
 	unlocker.AwaitStop()
 	unlocker.Kill()
 	freed := now()

@@ -41,11 +41,11 @@ func sleeper(ctx context.Context, word *atomic.Uint32, val uint32, look Look) ch
 	n := Waiters(word)
 	go func() {
 		w := Enter(word, look)
-		defer w.Leave()
 		err := w.Turn(ctx)
 		for err == nil && word.Load() == val {
 			_, err = w.Sleep(ctx, val)
 		}
+		w.Leave()
 		ended <- err
 	}()
 	for Waiters(word) == n {
@@ -288,7 +288,6 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 	go func() {
 		word := at(mem, 0)
 		w := Enter(word, func() bool { return word.Load() != 0 })
-		defer w.Leave()
 		woken, err := w.Sleep(context.Background(), 0)
 		if woken {
 			t.Error("nobody woke it")
@@ -296,6 +295,7 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 		if err == nil {
 			_, err = w.Sleep(context.Background(), 0) // again, as a primitive would
 		}
+		w.Leave()
 		end <- err
 	}()
 	asleep(t, 1)
@@ -317,65 +317,6 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 	word.Store(1)
 	if err := <-second; err != nil {
 		t.Error(err)
-	}
-}
-
-// A wake, and a cancellation before the sleeper has run: the wake must be told,
-// and the next Sleep must not outlast the context.
-func TestAWakeAndACancellationAtOnce(t *testing.T) { // T15, P-K17
-	proctest.Watchdog(t, time.Minute, nil)
-	_, mem := proctest.Memfd(t, os.Getpagesize())
-	word := at(mem, 0)
-	wakes := 0
-	for range 300 {
-		ctx, cancel := context.WithCancel(context.Background())
-		type result struct {
-			wakes int
-			err   error
-		}
-		end := make(chan result, 1)
-		go func() {
-			w := Enter(word, quiet)
-			defer w.Leave()
-			var r result
-			for r.err == nil {
-				var woken bool
-				if woken, r.err = w.Sleep(ctx, 0); woken {
-					r.wakes++
-				}
-			}
-			end <- r
-		}()
-		asleep(t, 1)
-		n, err := futex.Wake(word, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cancel()
-		select {
-		case r := <-end:
-			if !errors.Is(r.err, context.Canceled) || r.wakes != n {
-				t.Fatalf("%d wakes sent, %d told, %v", n, r.wakes, r.err)
-			}
-			wakes += n
-		case <-time.After(late):
-			t.Fatalf("it sleeps %v after its cancellation", late)
-		}
-	}
-	t.Logf("%d wakes", wakes)
-}
-
-func TestSleepWithAContextThatIsDone(t *testing.T) {
-	_, mem := proctest.Memfd(t, os.Getpagesize())
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	w := Enter(at(mem, 0), quiet)
-	defer w.Leave()
-	if woken, err := w.Sleep(ctx, 0); woken || !errors.Is(err, context.Canceled) {
-		t.Errorf("%v, %v", woken, err)
-	}
-	if woken, err := w.Sleep(context.Background(), 1); woken || err != nil {
-		t.Errorf("with another value than the word's: %v, %v", woken, err)
 	}
 }
 
