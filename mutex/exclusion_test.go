@@ -1,5 +1,6 @@
 // What holds for the lock as a lock:
-//   - one goroutine of one process at a time is inside (T10);
+//   - one goroutine of one process at a time is inside, and the mutex says which
+//     process (T10, INV-M6);
 //   - TryLock returns at once, and not with a lock that somebody holds (T11);
 //   - Unlock of what this process does not hold panics and changes nothing (T12);
 //   - it is not recursive: a second lock waits for the first (T13);
@@ -23,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"interlock/internal/proc"
 	"interlock/internal/proctest"
 	"interlock/internal/race"
 )
@@ -89,6 +91,9 @@ func inside(b *board, me uint64) {
 		panic(fmt.Sprintf("%#x and %#x are both inside", b.inside, me))
 	}
 	b.inside = me
+	if pid := proc.PID(b.m.prev.Load()); pid != os.Getpid() {
+		panic(fmt.Sprintf("process %d holds it, and the mutex says %d", os.Getpid(), pid)) // INV-M6
+	}
 	n := b.count
 	for range rand.N(20) {
 		runtime.KeepAlive(n)

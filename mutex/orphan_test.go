@@ -71,38 +71,39 @@ func TestWithoutARepairNobodyTakesAnOrphan(t *testing.T) { // T22
 }
 
 func TestEverySleeperLearnsOfTheDeath(t *testing.T) { // T22
-	const procs, each = 4, 3
+	const procs, each, rounds = 4, 3, 7
 	f, b := newBoard(t)
-	holder := startPeer(t, f)
-	holder.do("lock", "held")
 	var peers []peer
 	for range procs {
-		p := startPeer(t, f)
-		for range each {
-			p.Send("go lockctx")
+		peers = append(peers, startPeer(t, f))
+	}
+	var took []time.Duration
+	for range rounds {
+		holder := startPeer(t, f)
+		holder.do("lock", "held")
+		for _, p := range peers {
+			for range each {
+				p.Send("go lockctx")
+			}
+			proctest.AwaitSleepers(t, p.Pid, 1)
 		}
-		proctest.AwaitSleepers(t, p.Pid, 1)
-		peers = append(peers, p)
-	}
-	killed := now()
-	holder.Kill()
-	for _, p := range peers {
-		for range each {
-			p.Expect("dead")
+		killed := now()
+		holder.Kill()
+		for _, p := range peers {
+			for range each {
+				p.Expect("dead")
+			}
+		}
+		took = append(took, since(killed))
+		if !orphaned(&b.m) {
+			t.Fatalf("somebody took it: %v", b)
+		}
+		peers[0].do("repair ok", "ok", "lock", "held", "unlock", "free", "repair nil", "ok")
+		for _, p := range peers {
+			p.do("lock", "held", "unlock", "free")
 		}
 	}
-	d := since(killed)
-	t.Logf("%d goroutines in %d processes were told within %v", procs*each, procs, d)
-	if d > tooLate {
-		t.Errorf("the last was told after %v", d)
-	}
-	if !orphaned(&b.m) {
-		t.Fatalf("somebody took it: %v", b)
-	}
-	peers[0].do("repair ok", "ok", "lock", "held", "unlock", "free")
-	for _, p := range peers {
-		p.do("lock", "held", "unlock", "free")
-	}
+	byWakes(t, fmt.Sprintf("the telling of %d goroutines in %d processes", procs*each, procs), took)
 }
 
 func TestAFailedRepairLeavesTheOrphan(t *testing.T) {
@@ -163,25 +164,45 @@ func TestSleepersAreServedAfterAFailedRepair(t *testing.T) {
 	for _, how := range []string{"error", "panic"} {
 		t.Run(how, func(t *testing.T) {
 			f, b := newBoard(t)
-			holder, bungler, heir := startPeer(t, f), startPeer(t, f), startPeer(t, f)
-			holder.do("lock", "held", "tear", "ok")
+			bungler, heir := startPeer(t, f), startPeer(t, f)
 			bungler.do("repair "+how, "ok")
 			heir.do("repair ok", "ok")
-			bungler.asleep(t, "lockctx", 1)
-			heir.asleep(t, "lockctx", 1)
-			killed := now()
-			holder.Kill()
-			bungler.Expect(map[string]string{"error": "dead", "panic": "panic the repair panics"}[how])
-			heir.Expect("held")
-			if d := time.Duration(b.held.Load() - killed); d > tooLate {
-				t.Errorf("it took %v", d)
+			var took []time.Duration
+			for range 7 {
+				holder := startPeer(t, f)
+				holder.do("lock", "held", "tear", "ok")
+				bungler.asleep(t, "lockctx", 1)
+				heir.asleep(t, "lockctx", 1)
+				killed := now()
+				holder.Kill()
+				heir.Expect("held")
+				took = append(took, time.Duration(b.held.Load()-killed))
+				heir.do("unlock", "free")
+				switch line := bungler.Line(); line {
+				case map[string]string{"error": "dead", "panic": "panic the repair panics"}[how]:
+				case "held": // it had changed places with the heir in the kernel's queue
+					bungler.do("unlock", "free")
+				default:
+					t.Fatalf("the bungler says %q", line)
+				}
 			}
-			heir.do("unlock", "free")
+			byWakes(t, "recovery after a repair that failed", took)
 		})
 	}
 }
 
 func TestCondemnedIsForAll(t *testing.T) { // T22, P-M7
+	const rounds = 7
+	var took []time.Duration
+	for range rounds {
+		took = append(took, condemn(t))
+	}
+	byWakes(t, "the telling of all", took)
+}
+
+// condemn has a mutex condemned while others sleep, and returns how long it took
+// until all were told.
+func condemn(t *testing.T) time.Duration {
 	const procs, each = 3, 2
 	f, b := newBoard(t)
 	bequeath(t, f)
@@ -205,11 +226,7 @@ func TestCondemnedIsForAll(t *testing.T) { // T22, P-M7
 			p.Expect("condemned")
 		}
 	}
-	d := since(sentence)
-	t.Logf("%d goroutines in %d processes were told within %v", procs*each, procs, d)
-	if d > tooLate {
-		t.Errorf("the last was told after %v", d)
-	}
+	took := since(sentence)
 	for _, p := range append(peers, judge, startPeer(t, f)) {
 		p.do("lockctx", "condemned", "lock", "panic condemned", "try", "panic condemned", "repair ok", "ok", "lockctx", "condemned")
 	}
@@ -219,6 +236,7 @@ func TestCondemnedIsForAll(t *testing.T) { // T22, P-M7
 	if b.m.owner.Load() != notRecoverable || b.m.word.Load()&robust.TIDMask != 0 {
 		t.Errorf("to a C peer it is not condemned: %v", b)
 	}
+	return took
 }
 
 func TestARepairerThatDies(t *testing.T) { // T23

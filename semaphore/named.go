@@ -146,9 +146,9 @@ func configure(opts []Option) (config, error) {
 	}
 	switch {
 	case !c.create && (c.exclusive || c.mode):
-		return c, fmt.Errorf("Exclusive and Mode mean nothing without Create: %w", fs.ErrInvalid)
+		return c, fmt.Errorf("options Exclusive and Mode mean nothing without Create: %w", fs.ErrInvalid)
 	case c.permits > MaxValue:
-		return c, fmt.Errorf("Create(%d), the most is %d: %w", c.permits, MaxValue, fs.ErrInvalid)
+		return c, fmt.Errorf("option Create(%d), the most is %d: %w", c.permits, MaxValue, fs.ErrInvalid)
 	case c.perm&^0o777 != 0:
 		return c, fmt.Errorf("Mode(%v) has more than permission bits: %w", c.perm, fs.ErrInvalid)
 	}
