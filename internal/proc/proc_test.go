@@ -37,7 +37,8 @@ func init() {
 	proctest.Register("busy", func(c *proctest.Child) {
 		for range 2 * runtime.NumCPU() {
 			go func() {
-				for { //lint:ignore SA5002 to keep a CPU busy is the point
+				//lint:ignore SA5002 to keep a CPU busy is the point
+				for {
 				}
 			}()
 		}
