@@ -80,6 +80,8 @@ func TestFullFileSystem(t *testing.T) {
 			if os.Getuid() != 0 {
 				cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 				cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+				// A group without a mapping owns no file: EOVERFLOW.
+				cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 			}
 			var out strings.Builder
 			cmd.Stderr = &out
