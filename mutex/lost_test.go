@@ -19,7 +19,9 @@ package mutex
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ import (
 	"interlock/internal/proc"
 	"interlock/internal/proctest"
 	"interlock/internal/robust"
+	"interlock/internal/spin"
 )
 
 // recovered waits for the peer to say that it holds the lock, and checks the time
@@ -314,27 +317,38 @@ func TestUnlockWakesOneSleeperOnly(t *testing.T) { // T86
 func TestALateReleaseHitsNobodyElse(t *testing.T) { // INV-M1, P-K15
 	_, b := newBoard(t)
 	proc.Start()
+	word := &b.m.word
 	ours := proc.TID(proc.Me()) | robust.Waiters
 	heirs := uint32(unix.Getppid()) | robust.Waiters
-	late := 0
-	for range 100000 {
-		b.m.word.Store(ours)
-		start, inherited := make(chan bool), make(chan bool)
-		go func() {
-			<-start
-			marked := b.m.word.CompareAndSwap(ours, robust.OwnerDied|robust.Waiters)
-			inherited <- marked && b.m.word.CompareAndSwap(robust.OwnerDied|robust.Waiters, heirs)
-		}()
-		start <- true
+	var inherited atomic.Int64
+	var stop atomic.Bool
+	defer stop.Store(true)
+	go func() { // the kernel, and then the heir
+		for !stop.Load() {
+			if word.CompareAndSwap(ours, robust.OwnerDied|robust.Waiters) {
+				inherited.Add(1)
+				word.CompareAndSwap(robust.OwnerDied|robust.Waiters, heirs)
+			}
+		}
+	}()
+	inTime, late := 0, 0
+	for range 200000 {
+		before := inherited.Load()
+		word.Store(ours)
+		spin.Pause(uint32(rand.N(4)))
 		_, ok := b.m.release(1)
 		switch {
-		case <-inherited && ok:
+		case ok && (inherited.Load() != before || word.Load() != 0):
 			t.Fatalf("it released what the heir holds: %v", b)
-		case !ok:
+		case ok:
+			inTime++
+		default:
 			late++
+			for word.Load() != heirs {
+				runtime.Gosched()
+			}
 		}
-		runtime.Gosched()
 	}
-	t.Logf("%d releases came late", late)
-	b.m.word.Store(0)
+	t.Logf("%d releases in time, %d late", inTime, late)
+	word.Store(0)
 }

@@ -5,6 +5,7 @@
 //	cancel_test.go      giving up the wait: exact, prompt, loses nothing
 //	death_test.go       owners die in every way; a waiter learns of it in time
 //	orphan_test.go      what an orphan is until somebody repairs it
+//	repair_test.go      which repair runs, and when
 //	lost_test.go        wakes that die with a process, and the look that replaces them
 //	marks_test.go       deaths between two steps of the protocol (-tags marks)
 //	unmarked_test.go    deaths that the kernel did not mark: the 2048, seccomp

@@ -138,7 +138,10 @@ func graveyard(c *proctest.Child) {
 	memory := os.NewFile(3, "memory")
 	for try := range 50 {
 		pid := 1000 + 100*try
-		owner := reborn(c, "buried", pid, memory)
+		owner, born := reborn(c, "buried", pid, memory), now()
+		for since(born) < 50*time.Millisecond { // start times are told in ticks of 10 ms
+			time.Sleep(time.Millisecond)
+		}
 		tid := b.m.word.Load() & robust.TIDMask
 		c.Check(owner.Process.Kill())
 		owner.Wait()
