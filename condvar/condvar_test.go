@@ -26,22 +26,6 @@ func TestMain(m *testing.M) { proctest.Main(m) }
 
 const hang = 2 * time.Minute // a watchdog's patience: never what decides
 
-// The look's promise, and when its breach fails a test: machines are busy.
-const (
-	promise = 100 * time.Millisecond
-	breach  = 10 * promise
-)
-
-// within logs how long something took that was promised, and fails at ten times that.
-func within(t *testing.T, what string, start time.Time) {
-	t.Helper()
-	took := time.Since(start)
-	t.Logf("%s: %v (promised: %v)", what, took.Round(10*time.Microsecond), promise)
-	if took > breach {
-		t.Errorf("%s took %v", what, took)
-	}
-}
-
 // share makes a scene for this process and, by its file, for children.
 func share(t *testing.T) (*os.File, *scene) {
 	t.Helper()
@@ -98,7 +82,7 @@ func TestSignalWakesAWaiter(t *testing.T) {
 	expectNobody(t, s)
 	s.c.Signal() // to nobody: forgotten
 	s.c.Broadcast()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*promise)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*proctest.Promise)
 	defer cancel()
 	s.m.Lock()
 	defer s.m.Unlock()
@@ -125,7 +109,7 @@ func TestALaterWaiterCannotStealTheSignal(t *testing.T) { // T42, P-C3
 		t.Logf("Wake = %d, %v", n, err)
 	}
 	expectNil(t, first)
-	within(t, "whose signal went to a later waiter", start)
+	proctest.Within(t, "whose signal went to a later waiter", start)
 	proctest.Until(t, "it to end", func() bool { s.c.Broadcast(); return s.c.waiters.Load() == 0 })
 	later.Expect("returned")
 }
@@ -144,8 +128,8 @@ func TestASignalWakesTheOldestOfAProcessAndOnlyThat(t *testing.T) { // T42
 	for _, e := range ended[:k] {
 		expectNil(t, e)
 	}
-	within(t, "4 signals to 4 of 6 waiters", start)
-	time.Sleep(3 * promise) // in which looks must find nothing
+	proctest.Within(t, "4 signals to 4 of 6 waiters", start)
+	time.Sleep(3 * proctest.Promise) // in which looks must find nothing
 	for i, e := range ended[k:] {
 		select {
 		case err := <-e:
@@ -222,7 +206,7 @@ func TestALaterWaiterSleepsOnWhenAnEarlierSignalIsRepaired(t *testing.T) { // T4
 	first := waitHere(t, context.Background(), s)
 	s.c.seq.Add(2) // E-C2 twice, and death: there is news for more than were there
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*promise)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*proctest.Promise)
 	defer cancel()
 	later := make(chan error, 1)
 	go func() {
@@ -231,7 +215,7 @@ func TestALaterWaiterSleepsOnWhenAnEarlierSignalIsRepaired(t *testing.T) { // T4
 		s.m.Unlock()
 	}()
 	expectNil(t, first)
-	within(t, "whose signaller died", start)
+	proctest.Within(t, "whose signaller died", start)
 	if err := <-later; err != context.DeadlineExceeded {
 		t.Errorf("who came after it: %v", err)
 	}
@@ -290,7 +274,7 @@ func TestTheSequenceMayWrap(t *testing.T) { // T48
 	s.c.seq.Add(1) // to 0, and nobody woken
 	start := time.Now()
 	expectNil(t, one)
-	within(t, "over a wrap", start)
+	proctest.Within(t, "over a wrap", start)
 }
 
 func TestWhatIsDoneBeforeASignalIsSeenAfterTheWait(t *testing.T) { // T60: the race detector is the judge

@@ -174,7 +174,7 @@ func survives(t *testing.T, f *os.File, s *scene, after string) {
 		s.c.Signal()
 		s.c.Broadcast()
 	}
-	if took := time.Since(start); took > breach {
+	if took := time.Since(start); took > proctest.Breach {
 		t.Errorf("2000 signals took %v after %s", took, after)
 	}
 	p := child(t, f, "waiter", "here")
@@ -183,13 +183,13 @@ func survives(t *testing.T, f *os.File, s *scene, after string) {
 		start := time.Now()
 		how()
 		p.Expect("returned")
-		within(t, "a new waiter after "+after, start)
+		proctest.Within(t, "a new waiter after "+after, start)
 	}
 	here := waitHere(t, context.Background(), s)
 	start = time.Now()
 	s.c.Signal()
 	expectNil(t, here)
-	within(t, "one of this process after "+after, start)
+	proctest.Within(t, "one of this process after "+after, start)
 }
 
 func TestAWaiterKilledAsleepBlocksNobody(t *testing.T) { // T45, P-C2
@@ -213,7 +213,7 @@ func TestAWaiterKilledWokenBlocksNobodyAndEatsNoSignal(t *testing.T) { // T45, P
 	s.c.Signal() // to the one that dies of it
 	half.WaitKilled(unix.SIGKILL)
 	p.Expect("returned")
-	within(t, "after the waiter that was woken died", start)
+	proctest.Within(t, "after the waiter that was woken died", start)
 	survives(t, f, s, "a waiter killed woken")
 }
 
@@ -257,7 +257,7 @@ func TestAStoppedWaiterReturnsLater(t *testing.T) { // T48
 	start := time.Now()
 	p.Cont()
 	p.Expect("returned")
-	within(t, "after SIGCONT", start)
+	proctest.Within(t, "after SIGCONT", start)
 	expectNobody(t, s)
 }
 
@@ -272,7 +272,7 @@ func TestASignalBeforeAStoppedWaiterSleeps(t *testing.T) { // T42, by marks
 	start := time.Now()
 	p.Cont()
 	p.Expect("returned")
-	within(t, "signalled before it slept", start)
+	proctest.Within(t, "signalled before it slept", start)
 	s.c.Signal()
 	later.Expect("returned")
 	expectNobody(t, s)
@@ -296,7 +296,7 @@ func TestASignalWhileAWaiterUnlocks(t *testing.T) { // T42, by marks
 	start := time.Now()
 	p.Cont()
 	p.Expect("returned")
-	within(t, "signalled while it unlocked", start)
+	proctest.Within(t, "signalled while it unlocked", start)
 	expectNobody(t, s)
 }
 
@@ -336,7 +336,7 @@ func TestAKilledSignallersWaitersRecover(t *testing.T) { // T46
 	proctest.Start(t, "half signaller", proctest.Files(f)).WaitKilled(unix.SIGKILL)
 	p.Expect("returned")
 	expectNil(t, here)
-	within(t, "after the signaller was killed", start)
+	proctest.Within(t, "after the signaller was killed", start)
 }
 
 func TestASignallerKilledInTheRealCode(t *testing.T) { // T46, by marks
@@ -351,7 +351,7 @@ func TestASignallerKilledInTheRealCode(t *testing.T) { // T46, by marks
 		start := time.Now()
 		p.Expect("returned")
 		expectNil(t, here)
-		within(t, "after a "+how+" was cut short", start)
+		proctest.Within(t, "after a "+how+" was cut short", start)
 	}
 }
 

@@ -52,7 +52,7 @@ func TestHostileBytesHangNobody(t *testing.T) { // T81
 		start := time.Now()
 		s.c.Signal()
 		expectNil(t, one)
-		within(t, fmt.Sprintf("with %d waiters counted", n), start)
+		proctest.Within(t, fmt.Sprintf("with %d waiters counted", n), start)
 		if left := s.c.waiters.Load(); n == 0 && left != 0 {
 			t.Errorf("%d waiters are counted", left)
 		}
@@ -62,7 +62,7 @@ func TestHostileBytesHangNobody(t *testing.T) { // T81
 	s.c.seq.Store(0xdeadbeef)
 	start := time.Now()
 	expectNil(t, one)
-	within(t, "after the sequence jumped", start)
+	proctest.Within(t, "after the sequence jumped", start)
 }
 
 func TestAStormOfWakesHarmsNobody(t *testing.T) { // T08

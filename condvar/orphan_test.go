@@ -53,7 +53,7 @@ func TestAnOrphanComesOutOfWaitContextHeld(t *testing.T) { // T47, P-C4
 	dead := orphan(t, f)
 	start := time.Now()
 	err := <-asleep
-	within(t, "from the owner's death to ErrOwnerDead", start)
+	proctest.Within(t, "from the owner's death to ErrOwnerDead", start)
 	var e *mutex.Error
 	if !errors.Is(err, mutex.ErrOwnerDead) || !errors.As(err, &e) || e.PID != dead {
 		t.Errorf("WaitContext: %v, of process %d", err, dead)

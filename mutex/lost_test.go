@@ -47,15 +47,32 @@ func recovered(t *testing.T, b *board, waiter peer, t0 int64) time.Duration {
 	return d
 }
 
-// byWakes fails the test if the look, every 40 ms, has done what wakes should.
-func byWakes(t *testing.T, what string, took []time.Duration) {
+// byWakes fails the test if the look, every 40 ms, has done what wakes should. A
+// round returns how long that took, 0 if it did not come to it. A busy machine
+// gets two more chances; a look is never that fast in most rounds.
+func byWakes(t *testing.T, what string, round func() time.Duration) {
 	t.Helper()
-	t.Logf("%s: median %v, worst %v", what, median(took), worst(took))
-	if d := median(took); d > 10*time.Millisecond {
-		t.Errorf("%s took %v: the look did it, not a wake", what, d)
-	}
-	if d := worst(took); d > tooLate {
-		t.Errorf("%s took %v", what, d)
+	const rounds, fast = 9, 10 * time.Millisecond
+	for chance := range 3 {
+		var took []time.Duration
+		for range rounds {
+			if d := round(); d > 0 {
+				took = append(took, d)
+			}
+		}
+		if len(took) == 0 {
+			t.Fatalf("%s: no round came to it", what)
+		}
+		t.Logf("%s: median %v, worst %v", what, median(took), worst(took))
+		if d := worst(took); d > tooLate {
+			t.Errorf("%s took %v", what, d)
+		}
+		if median(took) < fast {
+			return
+		}
+		if chance == 2 {
+			t.Errorf("%s took %v: the look did it, not a wake", what, median(took))
+		}
 	}
 }
 
@@ -111,12 +128,17 @@ func barge(t *testing.T, b *board, scene func() (waiter peer)) (waiter peer) {
 		mustHold(t, &b.m) // the barger has used it before
 		b.m.Unlock()
 		waiter = scene()
-		for !b.m.TryLock() {
+		pid := 0 // who holds it
+		for pid != unix.Getpid() && pid != waiter.Pid {
+			b.m.TryLock()
+			pid, _ = b.m.Owner()
 		}
-		if b.m.word.Load()&robust.Waiters == 0 {
-			return waiter
+		if pid == unix.Getpid() {
+			if b.m.word.Load()&robust.Waiters == 0 {
+				return waiter
+			}
+			b.m.Unlock()
 		}
-		b.m.Unlock()
 		waiter.Expect("held")
 		waiter.do("unlock", "free")
 	}
@@ -211,8 +233,7 @@ func TestAWakeThatMeetsACancelledWaiterIsPassedOn(t *testing.T) { // T15
 func TestAnHeirKnowsThatOthersSleep(t *testing.T) { // INV-M4, E-M7, P-M4
 	f, b := newBoard(t)
 	third := startPeer(t, f)
-	var took []time.Duration
-	for range 15 {
+	byWakes(t, "from the heir's unlock to the third's lock", func() time.Duration {
 		holder, heir := startPeer(t, f), startPeer(t, f)
 		holder.do("lock", "held")
 		heir.do("repair ask", "ok")
@@ -226,14 +247,15 @@ func TestAnHeirKnowsThatOthersSleep(t *testing.T) { // INV-M4, E-M7, P-M4
 		heir.do("ok", "passed")
 		switch line := third.Line(); line {
 		case "held":
-			took = append(took, time.Duration(b.held.Load()-b.freed.Load()))
+			took := time.Duration(b.held.Load() - b.freed.Load())
 			third.do("unlock", "free")
+			return took
 		case "panic dead": // it had changed places with the heir in the kernel's queue
 		default:
 			t.Fatalf("the third says %q", line)
 		}
-	}
-	byWakes(t, "from the heir's unlock to the third's lock", took)
+		return 0
+	})
 }
 
 func TestAnHeirSetsWaitersOfItsOwn(t *testing.T) { // INV-M4: a holder's orphan may have lost the bit
@@ -270,8 +292,7 @@ func TestASleeperLocksWithWaiters(t *testing.T) { // INV-M3, P-M9
 func TestSleepersAreServedByWakes(t *testing.T) {
 	const procs = 8
 	f, b := newBoard(t)
-	var took []time.Duration
-	for range 10 {
+	byWakes(t, fmt.Sprintf("%d sleepers in turn", procs), func() time.Duration {
 		mustHold(t, &b.m)
 		var peers []peer
 		for range procs {
@@ -284,12 +305,11 @@ func TestSleepersAreServedByWakes(t *testing.T) {
 		for _, p := range peers {
 			p.Expect("passed")
 		}
-		took = append(took, time.Duration(b.held.Load()-freed))
 		for _, p := range peers {
 			p.Kill()
 		}
-	}
-	byWakes(t, fmt.Sprintf("%d sleepers in turn", procs), took)
+		return time.Duration(b.held.Load() - freed)
+	})
 }
 
 func TestUnlockWakesOneSleeperOnly(t *testing.T) { // T86

@@ -64,14 +64,13 @@ func TestWithoutARepairNobodyTakesAnOrphan(t *testing.T) { // T22
 }
 
 func TestEverySleeperLearnsOfTheDeath(t *testing.T) { // T22
-	const procs, each, rounds = 4, 3, 7
+	const procs, each = 4, 3
 	f, b := newBoard(t)
 	var peers []peer
 	for range procs {
 		peers = append(peers, startPeer(t, f))
 	}
-	var took []time.Duration
-	for range rounds {
+	byWakes(t, fmt.Sprintf("the telling of %d goroutines in %d processes", procs*each, procs), func() time.Duration {
 		holder := startPeer(t, f)
 		holder.do("lock", "held")
 		for _, p := range peers {
@@ -87,7 +86,7 @@ func TestEverySleeperLearnsOfTheDeath(t *testing.T) { // T22
 				p.Expect("dead")
 			}
 		}
-		took = append(took, since(killed))
+		took := since(killed)
 		if !orphaned(&b.m) {
 			t.Fatalf("somebody took it: %v", b)
 		}
@@ -95,8 +94,8 @@ func TestEverySleeperLearnsOfTheDeath(t *testing.T) { // T22
 		for _, p := range peers {
 			p.do("lock", "held", "unlock", "free")
 		}
-	}
-	byWakes(t, fmt.Sprintf("the telling of %d goroutines in %d processes", procs*each, procs), took)
+		return took
+	})
 }
 
 func TestAFailedRepairLeavesTheOrphan(t *testing.T) {
@@ -160,8 +159,7 @@ func TestSleepersAreServedAfterAFailedRepair(t *testing.T) {
 			bungler, heir := startPeer(t, f), startPeer(t, f)
 			bungler.do("repair "+how, "ok")
 			heir.do("repair ok", "ok")
-			var took []time.Duration
-			for range 7 {
+			byWakes(t, "recovery after a repair that failed", func() time.Duration {
 				holder := startPeer(t, f)
 				holder.do("lock", "held", "tear", "ok")
 				bungler.asleep(t, "lockctx", 1)
@@ -169,28 +167,24 @@ func TestSleepersAreServedAfterAFailedRepair(t *testing.T) {
 				killed := now()
 				holder.Kill()
 				heir.Expect("held")
-				took = append(took, time.Duration(b.held.Load()-killed))
+				took := time.Duration(b.held.Load() - killed)
 				heir.do("unlock", "free")
 				switch line := bungler.Line(); line {
 				case map[string]string{"error": "dead", "panic": "panic the repair panics"}[how]:
+					return took
 				case "held": // it had changed places with the heir in the kernel's queue
 					bungler.do("unlock", "free")
 				default:
 					t.Fatalf("the bungler says %q", line)
 				}
-			}
-			byWakes(t, "recovery after a repair that failed", took)
+				return 0
+			})
 		})
 	}
 }
 
 func TestCondemnedIsForAll(t *testing.T) { // T22, P-M7
-	const rounds = 7
-	var took []time.Duration
-	for range rounds {
-		took = append(took, condemn(t))
-	}
-	byWakes(t, "the telling of all", took)
+	byWakes(t, "the telling of all", func() time.Duration { return condemn(t) })
 }
 
 // condemn has a mutex condemned while others sleep, and returns how long it took

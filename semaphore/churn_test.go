@@ -109,7 +109,7 @@ func TestOnePermitAtATimeServesEverybodyOnce(t *testing.T) { // T39
 		served[line] = true
 	}
 	t.Logf("slowest of %d: %v", processes*each, worst)
-	if worst > breach || s.data.Load() != 0 {
+	if worst > proctest.Breach || s.data.Load() != 0 {
 		t.Errorf("slowest %v; data is %#x at the end", worst, s.data.Load())
 	}
 }

@@ -98,13 +98,13 @@ func TestPermitsPassBetweenGoAndC(t *testing.T) {
 	if got := c.Line(); got != "0" {
 		t.Fatalf("sem_wait: %s", got)
 	}
-	within(t, "from Go to C", start)
+	proctest.Within(t, "from Go to C", start)
 	// Go sleeps, C wakes.
 	got, _ := queue(t, context.Background(), s, 1)
 	start = time.Now()
 	c.expect("post", "0")
 	<-got
-	within(t, "from C to Go", start)
+	proctest.Within(t, "from C to Go", start)
 	if s.data.Load() != 0 {
 		t.Errorf("data is %#x with nobody left", s.data.Load())
 	}
@@ -124,7 +124,7 @@ func TestAKilledWaiterInCEatsNoPermit(t *testing.T) { // T40
 	if err := <-got; err != nil {
 		t.Fatal(err)
 	}
-	within(t, "after a waiter in C was killed", start)
+	proctest.Within(t, "after a waiter in C was killed", start)
 	expectValue(t, s, 0)
 }
 

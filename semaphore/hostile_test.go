@@ -129,7 +129,7 @@ func TestAWaiterOutlivesAHostileChangeOfTheCount(t *testing.T) { // T81
 		start := time.Now()
 		give(t, s)
 		<-got
-		within(t, "a waiter whose count was wiped out", start)
+		proctest.Within(t, "a waiter whose count was wiped out", start)
 		s.data.Store(0)
 	}
 	// The count of waiters wraps: the value must not notice.

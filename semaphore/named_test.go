@@ -317,7 +317,7 @@ func TestNamedSemaphoresAreGlibcs(t *testing.T) {
 	start := time.Now()
 	c.expect("post", "0")
 	<-got
-	within(t, "from sem_post", start)
+	proctest.Within(t, "from sem_post", start)
 	c.expect("unlink "+name, "0")
 	expectIs(t, "Unlink", Unlink(name), fs.ErrNotExist)
 }

@@ -170,7 +170,7 @@ func TestAKilledSleeperEatsNoPermit(t *testing.T) { // T40
 	start := time.Now()
 	give(t, s)
 	takers[1].Expect("got")
-	within(t, "after a sleeper was killed", start)
+	proctest.Within(t, "after a sleeper was killed", start)
 	// The dead one stays counted, which costs a call for nobody and no more.
 	if s.waiters() != 1 || s.Value() != 0 {
 		t.Errorf("data is %#x", s.data.Load())
@@ -195,7 +195,7 @@ func TestAWokenWaiterThatIsStoppedOrKilledEatsNoPermit(t *testing.T) { // T40, P
 			half.Expect("woken")
 		}
 		takers[0].Expect("got")
-		within(t, "while the one that was woken is "+fate, start)
+		proctest.Within(t, "while the one that was woken is "+fate, start)
 		expectValue(t, s, 0)
 		if fate == "stopped" { // it finds nothing, sleeps again, and has its turn
 			half.Send("go on")
@@ -219,12 +219,12 @@ func TestAStoppedSleeperEatsNoPermit(t *testing.T) { // T31, P-K8
 	start := time.Now()
 	give(t, s)
 	takers[1].Expect("got")
-	within(t, "beside a stopped sleeper", start)
+	proctest.Within(t, "beside a stopped sleeper", start)
 	give(t, s) // none but the stopped one is there
 	start = time.Now()
 	takers[0].Cont()
 	takers[0].Expect("got")
-	within(t, "after SIGCONT", start)
+	proctest.Within(t, "after SIGCONT", start)
 	if s.data.Load() != 0 {
 		t.Errorf("data is %#x with nobody left", s.data.Load())
 	}
@@ -236,14 +236,14 @@ func TestAPosterKilledBeforeItsWakeLosesNoPermit(t *testing.T) { // T40, P-S2
 	start := time.Now()
 	proctest.Start(t, "half giver", proctest.Files(f)).WaitKilled(unix.SIGKILL)
 	takers[0].Expect("got")
-	within(t, "another process's waiter, after its poster was killed", start)
+	proctest.Within(t, "another process's waiter, after its poster was killed", start)
 	got, _ := queue(t, context.Background(), s, 2)
 	proctest.Start(t, "half giver", proctest.Files(f)).WaitKilled(unix.SIGKILL)
 	proctest.Start(t, "half giver", proctest.Files(f)).WaitKilled(unix.SIGKILL)
 	start = time.Now()
 	<-got
 	<-got
-	within(t, "two waiters of this process, after theirs were", start)
+	proctest.Within(t, "two waiters of this process, after theirs were", start)
 }
 
 func TestAPosterKilledInTheRealCode(t *testing.T) { // T40, P-S2, by marks
@@ -255,7 +255,7 @@ func TestAPosterKilledInTheRealCode(t *testing.T) { // T40, P-S2, by marks
 	giver.WaitKilled(unix.SIGKILL)
 	start := time.Now()
 	takers[0].Expect("got")
-	within(t, "after its poster was killed", start)
+	proctest.Within(t, "after its poster was killed", start)
 	expectValue(t, s, 0)
 }
 
@@ -277,14 +277,14 @@ func TestAWaiterStoppedOrKilledBeforeItSleeps(t *testing.T) { // T40, by marks
 		start := time.Now()
 		give(t, s)
 		takers[0].Expect("got")
-		within(t, "beside one who never slept ("+action+")", start)
+		proctest.Within(t, "beside one who never slept ("+action+")", start)
 		expectValue(t, s, 0)
 		if action == "stop" {
 			give(t, s) // no wake reaches it: it must not go to sleep
 			p.Cont()
 			start := time.Now()
 			p.Expect("got")
-			within(t, "a permit given before it slept", start)
+			proctest.Within(t, "a permit given before it slept", start)
 			if s.data.Load() != 0 {
 				t.Errorf("data is %#x with nobody left", s.data.Load())
 			}
@@ -359,7 +359,7 @@ func TestTheQueueOfAStoppedProcessHoldsUpNobodyElse(t *testing.T) { // T30, T31
 		<-got
 	}
 	takers[1].Expect("got")
-	within(t, "four permits beside a stopped waiter", start)
+	proctest.Within(t, "four permits beside a stopped waiter", start)
 	expectValue(t, s, 0)
 }
 

@@ -26,22 +26,6 @@ func TestMain(m *testing.M) { proctest.Main(m) }
 
 const hang = 2 * time.Minute // a watchdog's patience: never what decides
 
-// The look's promise, and when its breach fails a test: machines are busy.
-const (
-	promise = 100 * time.Millisecond
-	breach  = 10 * promise
-)
-
-// within logs how long something took that was promised, and fails at ten times that.
-func within(t *testing.T, what string, start time.Time) {
-	t.Helper()
-	took := time.Since(start)
-	t.Logf("%s: %v (promised: %v)", what, took.Round(10*time.Microsecond), promise)
-	if took > breach {
-		t.Errorf("%s took %v", what, took)
-	}
-}
-
 func watch(t *testing.T, s *Semaphore) {
 	t.Helper()
 	proctest.Watchdog(t, hang, func() string { return fmt.Sprintf("data %#x", s.data.Load()) })
@@ -235,7 +219,7 @@ func TestManyPermitsAtOnceServeAsManyWaiters(t *testing.T) {
 	for range n {
 		<-got
 	}
-	within(t, "8 permits to 8 waiters", start)
+	proctest.Within(t, "8 permits to 8 waiters", start)
 	expectValue(t, s, 0)
 }
 

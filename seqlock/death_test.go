@@ -81,7 +81,7 @@ func torn[T any, P payload[T]](t *testing.T, s *Seqlock[T]) {
 	if err := s.Load(context.Background(), v); !errors.Is(err, ErrWriterDead) {
 		t.Errorf("Load: %v", err)
 	}
-	within(t, "Load to notice", begin)
+	proctest.Within(t, "Load to notice", begin)
 	if s.TryLoad(v) {
 		t.Error("TryLoad accepts a torn value")
 	}
@@ -168,8 +168,8 @@ func TestASeqlockAfterKillsAtRandom(t *testing.T) { // T53, P-Q1
 		put[b1m](t, s, uint64(round+1))
 		expect[b1m](t, s, uint64(round+1))
 	}
-	t.Logf("%d kills: %d torn, %d whole; slowest Load %v (promised: %v)", rounds, dead, whole, worst, promise)
-	if worst > breach {
+	t.Logf("%d kills: %d torn, %d whole; slowest Load %v (promised: %v)", rounds, dead, whole, worst, proctest.Promise)
+	if worst > proctest.Breach {
 		t.Errorf("a Load took %v", worst)
 	}
 	if dead == 0 {
@@ -236,14 +236,14 @@ func TestALoadWaitingForAWriterNoticesItsDeath(t *testing.T) { // T53, T54, P-K8
 	select {
 	case err := <-ended:
 		t.Fatalf("Load did not wait for a stopped writer: %v", err)
-	case <-time.After(2 * promise): // to be declared dead would be the mistake
+	case <-time.After(2 * proctest.Promise): // to be declared dead would be the mistake
 	}
 	w.Kill()
 	begin := time.Now()
 	if err := <-ended; !errors.Is(err, ErrWriterDead) {
 		t.Errorf("Load: %v", err)
 	}
-	within(t, "a waiting Load, after the writer was killed", begin)
+	proctest.Within(t, "a waiting Load, after the writer was killed", begin)
 }
 
 // Between seeing an odd sequence and asking for the lock's owner, the writer ends.
@@ -294,7 +294,7 @@ func TestAStoppedWriterHoldsUpASeqlockUntilTheDeadline(t *testing.T) { // T54
 		took := time.Since(begin)
 		cancel()
 		t.Logf("%s with a deadline of %v: %v, after %v", name, d, err, took)
-		if err != context.DeadlineExceeded || took < d || took > d+breach {
+		if err != context.DeadlineExceeded || took < d || took > d+proctest.Breach {
 			t.Errorf("%s: %v after %v", name, err, took)
 		}
 		if s.seq.Load() != before {
@@ -318,7 +318,7 @@ func TestAStoppedWriterHoldsUpNoLoadOfADoubleBuffer(t *testing.T) { // T54
 	for range 10 {
 		expect[b1m](t, b, 7)
 	}
-	within(t, "10 loads of 1 MiB beside a stopped writer", begin)
+	proctest.Within(t, "10 loads of 1 MiB beside a stopped writer", begin)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := b.Store(ctx, new(b1m)); err != context.DeadlineExceeded {

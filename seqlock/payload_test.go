@@ -14,22 +14,6 @@ func TestMain(m *testing.M) { proctest.Main(m) }
 
 const hang = 2 * time.Minute // a watchdog's patience: never what decides
 
-// The look's promise, and when its breach fails a test: machines are busy.
-const (
-	promise = 100 * time.Millisecond
-	breach  = 10 * promise
-)
-
-// within logs how long something took that was promised, and fails at ten times that.
-func within(t *testing.T, what string, start time.Time) {
-	t.Helper()
-	took := time.Since(start)
-	t.Logf("%s: %v (promised: %v)", what, took.Round(10*time.Microsecond), promise)
-	if took > breach {
-		t.Errorf("%s took %v", what, took)
-	}
-}
-
 // A payload is made of copies of one counter, each spoilt in its own way, so that
 // any mixture of two versions shows.
 type payload[T any] interface {

@@ -25,6 +25,12 @@ func At[T any](mem []byte, off int) (*T, error) {
 	return cast[T](mem, off), nil
 }
 
+// Pad keeps what stands before it and what stands after it in a struct off
+// each other's cache lines: a word that one process writes all the time slows
+// down whoever reads the line it is in. Put it between things that different
+// processes are busy with; a lock and what it guards belong together.
+type Pad [64]byte
+
 // Slice is At for n consecutive values. n may be 0.
 func Slice[T any](mem []byte, off, n int) ([]T, error) {
 	if err := place[T]("Slice", mem, off, n); err != nil {

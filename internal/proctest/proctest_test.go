@@ -8,6 +8,7 @@ package proctest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -79,6 +80,9 @@ func TestMemoryIsSharedAtDifferentAddresses(t *testing.T) {
 }
 
 func TestMemoryMovesWithoutAddressRandomisation(t *testing.T) {
+	if _, err := exec.LookPath("setarch"); err != nil {
+		t.Skip("no setarch to switch address randomisation off with:", err)
+	}
 	f, _ := Memfd(t, os.Getpagesize())
 	var where [2]string
 	for i := range where {
