@@ -164,8 +164,10 @@ func (m *Mutex) Init() error {
 // errors.Is(err, shm.ErrBusy), and changes nothing, while this process holds a
 // mutex in mem or waits for something in it.
 //
-// Without it the mutexes in mem lose the kernel's quick notice of this
-// process's death when they are mapped again, and keep only the slower look.
+// Without it this process's list of mutexes keeps pointing there: if it dies,
+// the kernel may stop at the missing page, and leave the mutexes behind it to
+// the slower look (P-K18), or mark a word of whatever is mapped there by then,
+// if that happens to hold the guardian's thread ID (P-K4).
 func Detach(mem []byte) error {
 	if len(mem) == 0 {
 		return nil
