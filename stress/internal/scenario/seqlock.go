@@ -95,7 +95,7 @@ var seqNames = [seqObjects]string{"Seqlock 64B", "DoubleBuffer 64B", "Seqlock 4K
 func seqlockPlan() *Plan {
 	return &Plan{
 		Name:     "seqlock",
-		About:    "Seqlock and DoubleBuffer, 64 B and 4 KiB: no torn read, versions never go back, dead writers repaired",
+		About:    "Seqlock and DoubleBuffer, 64 B to 64 KiB: no torn read, versions never go back, dead writers repaired",
 		Duration: 1600 * time.Millisecond,
 		Shape:    Shape{Procs: 4, Lanes: 2},
 		Least:    Shape{Procs: 2, Lanes: 1},
