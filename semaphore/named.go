@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"interlock/internal/mark"
+	"interlock/internal/names"
 	"interlock/internal/race"
 	"interlock/internal/region"
 )
@@ -157,23 +157,11 @@ func configure(opts []Option) (config, error) {
 
 // pathOf checks a name and returns its file, which cannot be outside dir.
 func pathOf(name string) (string, error) {
-	n := strings.TrimPrefix(name, "/")
-	bad := ""
-	switch {
-	case n == "":
-		bad = "is empty"
-	case n == "." || n == "..":
-		bad = "means a directory"
-	case strings.ContainsRune(n, '/'):
-		bad = "has a slash after its first character"
-	case strings.IndexByte(n, 0) >= 0:
-		bad = "has a NUL byte"
-	case len(n) > nameMax:
-		bad = fmt.Sprintf("has %d bytes, at most %d are possible", len(n), nameMax)
-	default:
-		return filepath.Join(dir, prefix+n), nil
+	n, err := names.Plain("semaphore", name, nameMax)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("a semaphore's name %s; use a plain name such as \"/queue\": %w", bad, fs.ErrInvalid)
+	return filepath.Join(dir, prefix+n), nil
 }
 
 func open(name string, opts []Option) (*Named, error) {

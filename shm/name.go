@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"interlock/internal/names"
 )
 
 // shmDir is where shm_open(3) keeps its objects. Tests point it elsewhere.
@@ -16,29 +18,13 @@ const (
 	reserved = ".interlock-" // our own temporary files begin so
 )
 
-// cleanName checks a segment name and takes off the one leading slash that
-// shm_open's manual asks for, so that "/name" and "name" are the same object.
-// What is left is a single file name: it cannot leave the directory.
+// cleanName is names.Plain, and keeps our own files' names to ourselves.
 func cleanName(name string) (string, error) {
-	n := strings.TrimPrefix(name, "/")
-	bad := ""
-	switch {
-	case n == "":
-		bad = "is empty"
-	case n == "." || n == "..":
-		bad = "means a directory"
-	case strings.ContainsRune(n, '/'):
-		bad = "has a slash after its first character"
-	case strings.IndexByte(n, 0) >= 0:
-		bad = "has a NUL byte"
-	case len(n) > nameMax:
-		bad = fmt.Sprintf("has %d bytes, at most %d are possible", len(n), nameMax)
-	case strings.HasPrefix(n, reserved):
-		bad = fmt.Sprintf("begins with %q, which is reserved", reserved)
-	default:
-		return n, nil
+	n, err := names.Plain("segment", name, nameMax)
+	if err == nil && strings.HasPrefix(n, reserved) {
+		err = fmt.Errorf("a segment's name begins with %q, which is reserved: %w", reserved, fs.ErrInvalid)
 	}
-	return "", fmt.Errorf("a segment's name %s; use a plain name such as \"/queue\": %w", bad, fs.ErrInvalid)
+	return n, err
 }
 
 // object is where one named object and its helpers live.

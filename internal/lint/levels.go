@@ -29,6 +29,7 @@ var levels = map[string]level{
 	"internal/inherit": words,
 	"internal/layout":  words,
 	"internal/mark":    words,
+	"internal/names":   words,
 	"internal/race":    words,
 	"internal/region":  words,
 	"internal/robust":  words,
