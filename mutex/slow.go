@@ -22,13 +22,16 @@ func init() {
 	inherit.Lock = func(ctx context.Context, m any) error { return m.(*Mutex).hold(ctx, plan{orphan: true}) }
 	inherit.Take = func(ctx context.Context, m any) error { return m.(*Mutex).hold(ctx, plan{orphan: true, bare: true}) }
 	inherit.Orphan = func(m any) bool { return m.(*Mutex).owner.Load() == inconsistent }
-	inherit.Whole = func(m any) { m.(*Mutex).owner.Store(0) }
+	inherit.Whole = func(m any) {
+		if m := m.(*Mutex); m.owner.Load() != 0 { // a load is cheaper, and seqlocks ask at each write
+			m.owner.Store(0)
+		}
+	}
 	inherit.Held = func(m any) bool { return m.(*Mutex).held() }
 	inherit.WriterGone = func(m any) bool { return m.(*Mutex).ownerGone() }
 }
 
-// lockSlow and its like are apart from the fast paths so that those stay small
-// enough to be inlined.
+// lockSlow and its like are apart from the fast paths so that those stay small.
 func (m *Mutex) lockSlow() {
 	if err := m.lock(context.Background(), plan{}); err != nil {
 		panic(err)
@@ -211,25 +214,25 @@ func (m *Mutex) spinFor(ctx context.Context, p plan) (done bool, err error) {
 func (m *Mutex) unlockSlow() {
 	v := m.word.Load()
 	if v&robust.TIDMask != proc.TID(proc.Me()) {
-		m.notOurs("unlock", v)
+		m.notOurs(v)
 	}
 	if m.owner.Load() == inconsistent { // INV-M4: then WAITERS is set and we are here
 		m.giveUp()
 		return
 	}
 	if v, ok := m.release(1); !ok {
-		m.notOurs("unlock", v)
+		m.notOurs(v)
 	}
 }
 
 // notOurs is the panic for unlocking what this process does not hold. The word
 // is unchanged.
-func (m *Mutex) notOurs(op string, v uint32) {
+func (m *Mutex) notOurs(v uint32) {
 	if v&robust.TIDMask == 0 {
-		panic("mutex: " + op + " of unlocked mutex")
+		panic("mutex: unlock of unlocked mutex")
 	}
 	pid, _ := m.ownerNow()
-	panic(fmt.Sprintf("mutex: %s of a mutex held by process %d", op, pid))
+	panic(fmt.Sprintf("mutex: unlock of a mutex held by process %d", pid))
 }
 
 func (m *Mutex) held() bool {

@@ -14,7 +14,6 @@ import (
 
 	"interlock/internal/mark"
 	"interlock/internal/names"
-	"interlock/internal/race"
 	"interlock/internal/region"
 )
 
@@ -106,7 +105,6 @@ func (n *Named) Close() error {
 	if err := region.Detach(lo, hi); err != nil {
 		return fmt.Errorf("semaphore: Close: %w", err)
 	}
-	race.Forget(lo, hi)
 	err := unix.Munmap(n.mem)
 	n.mem, n.Semaphore = nil, nil // a later call panics over nil; the old address could belong to others
 	return err

@@ -129,9 +129,7 @@ func ProcessOf(tid int) int {
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(b, []byte("\nTgid:"))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	pid, err := strconv.Atoi(string(bytes.TrimSpace(line)))
+	pid, err := strconv.Atoi(string(field(b, "Tgid:")))
 	if err != nil {
 		return 0
 	}
