@@ -186,10 +186,15 @@ func (s *session) leave() ending {
 	return s.watch(func(time.Time) bool { return s.crew.left() == 0 })
 }
 
+// tellTime is how long a worker that has counted a fault may take to write down
+// which: to end the run is to kill it, and it may not be on a CPU just then.
+const tellTime = 200 * time.Millisecond
+
 // watch looks at the workers until done, or until something is wrong.
 func (s *session) watch(done func(now time.Time) bool) ending {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	var heard time.Time // when the first fault was counted
 	for range tick.C {
 		now := time.Now() // not the tick's time, which says nothing about when we came to run
 		s.monitor.look(now)
@@ -199,7 +204,12 @@ func (s *session) watch(done func(now time.Time) bool) ending {
 		case s.stage.hard.Err() != nil:
 			return interrupted
 		case s.arena.Faults.Load() > 0:
-			return faulted
+			if heard.IsZero() {
+				heard = now
+			}
+			if len(s.arena.FaultTexts()) > 0 || now.Sub(heard) > tellTime {
+				return faulted
+			}
 		case s.crew.trouble():
 			return troubled
 		case len(hangs) > 0, s.monitor.stalled() > s.opts.Hang:
