@@ -1,8 +1,8 @@
 // What holds for WaitContext:
 //   - a deadline is never early, and no clock but the monotonic one counts (T03, T09,
 //     P-G12); waiting uses no CPU;
-//   - a cancellation swallows no wake and a wake no cancellation's: as many waits
-//     return nil as Wake says it woke (T08);
+//   - a cancellation or an end of time swallows no wake, and a wake is not taken for
+//     them: as many sleeps end by a wake as Wake says it woke (T08);
 //   - that holds too where futex_waitv is refused (P-K13).
 //
 // The storms count: the words never change, so a wait can end by a wake, by a
@@ -18,7 +18,9 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,34 +30,35 @@ import (
 )
 
 func init() {
-	// waiters N: N goroutines wait and are cancelled, until the flag is set.
+	// waiters N ERRNO: N goroutines wait and are cancelled, until the flag is set.
 	proctest.Register("waiters", func(c *proctest.Child) {
 		mem := c.Memory(0)
+		if !refuseWaitv(c, unix.Errno(c.Int(1))) {
+			return
+		}
 		c.Say("here")
 		waiters(mem, c.Int(0))
-		c.Say("over")
+		c.Sayf("over, has futex_waitv: %v", HasWaitv())
 	})
-	// refused ERRNO: what must hold where futex_waitv fails so, one line per check.
+	// refused ERRNO PROBE: what must hold where futex_waitv fails so, one line per
+	// check; with PROBE 1 the filter comes after it was found.
 	proctest.Register("refused", func(c *proctest.Child) {
-		errno := unix.Errno(c.Int(0))
-		if err := forbidWaitv(errno); err != nil {
-			c.Sayf("cannot: %v", err)
+		if c.Int(1) == 1 {
+			HasWaitv()
+		}
+		if !refuseWaitv(c, unix.Errno(c.Int(0))) {
 			return
 		}
 		mem := c.Memory(0)
-		if e := tryWaitv(); e != errno {
-			c.Fatalf("futex_waitv: %v", e)
-		}
-		go waiters(mem, 4)
-		woken := wakeAll(mem, 300, 2*slice)
-		c.Sayf("woken %d returned %d", woken, count(mem, offReturns).Load())
 		c.Sayf("lost %d", pingPong(100))
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		c.Sayf("%v", WaitContext(ctx, word(mem, offWord), 0))
 		c.Sayf("%d", time.Since(start))
-		c.Sayf("%v", noWaitv.Load())
+		i, _, err := new(Sleeper).SleepAny([]Expect{{word(mem, offWord), 0}})
+		c.Sayf("%d, refused: %v", i, errors.Is(err, unix.ENOSYS))
+		c.Sayf("has futex_waitv: %v", HasWaitv())
 	})
 	// deadline DURATION: waits that long, and tells how late it returned.
 	proctest.Register("deadline", func(c *proctest.Child) {
@@ -71,6 +74,33 @@ func init() {
 	})
 }
 
+// refuseWaitv makes a child's futex_waitv fail so, 0 for not at all. Where it
+// cannot it says so.
+func refuseWaitv(c *proctest.Child, errno unix.Errno) bool {
+	if errno == 0 {
+		return true
+	}
+	if err := forbidWaitv(errno); err != nil {
+		c.Sayf("cannot: %v", err)
+		return false
+	}
+	if e := tryWaitv(); e != errno {
+		c.Fatalf("futex_waitv: %v", e)
+	}
+	return true
+}
+
+// refusing starts a child that calls refuseWaitv, and returns the first line it says.
+func refusing(t *testing.T, name string, f *os.File, args ...string) (*proctest.Proc, string) {
+	t.Helper()
+	p := proctest.Start(t, name, proctest.Files(f), proctest.Args(args...))
+	first := p.Line()
+	if strings.HasPrefix(first, "cannot") {
+		t.Skipf("no seccomp filter here: %s", first)
+	}
+	return p, first
+}
+
 // Offsets of what a storm uses.
 const (
 	offWord    = 0
@@ -79,6 +109,37 @@ const (
 	offReturns = 192 // waits that returned nil
 	offCancels = 256 // waits that were cancelled
 )
+
+// waits are the ways to wait with an end. After a WaitContext that returns nil the
+// word was woken, since it never changes.
+var waits = []func(s *Sleeper, w *atomic.Uint32, limit time.Duration) Why{
+	func(_ *Sleeper, w *atomic.Uint32, limit time.Duration) Why {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		switch err := WaitContext(ctx, w, 0); err {
+		case nil:
+			return Woken
+		case context.DeadlineExceeded:
+			return Roused
+		default:
+			panic(err)
+		}
+	},
+	func(s *Sleeper, w *atomic.Uint32, limit time.Duration) Why {
+		defer time.AfterFunc(limit, s.Rouse).Stop()
+		return must(s.Sleep(w, 0))
+	},
+	func(s *Sleeper, w *atomic.Uint32, limit time.Duration) Why {
+		return must(s.SleepFor(w, 0, limit))
+	},
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
 
 // waiters runs n goroutines that wait again and again, each time with another
 // deadline, until the stop flag is set and they are cancelled.
@@ -92,17 +153,16 @@ func waiters(mem []byte, n int) {
 		go func() {
 			defer all.Done()
 			defer waiting.Add(-1)
-			for stop.Load() == 0 {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(300))*time.Microsecond)
-				switch err := WaitContext(ctx, w, 0); err {
-				case nil:
+			s := new(Sleeper)
+			for i := 0; stop.Load() == 0; i++ {
+				switch why := waits[i%len(waits)](s, w, time.Duration(rand.IntN(300))*time.Microsecond); why {
+				case Woken:
 					returns.Add(1)
-				case context.DeadlineExceeded:
+				case Roused, Expired:
 					cancels.Add(1)
 				default:
-					panic(err)
+					panic(why)
 				}
-				cancel()
 			}
 		}()
 	}
@@ -132,45 +192,47 @@ func wakeAll(mem []byte, enough int, pause time.Duration) (woken int) {
 
 func TestNoWakeIsSwallowedByACancellation(t *testing.T) {
 	proctest.Watchdog(t, hang, nil)
-	f, mem := proctest.Memfd(t, 4096)
-	var children []*proctest.Proc
-	for range 2 {
-		p := proctest.Start(t, "waiters", proctest.Files(f), proctest.Args("3"))
-		p.Expect("here")
-		children = append(children, p)
-	}
-	go waiters(mem, 3)
-	woken := wakeAll(mem, 10_000, time.Millisecond)
-	for _, p := range children {
-		p.Expect("over")
-	}
-	if returns := count(mem, offReturns).Load(); returns != int64(woken) {
-		t.Errorf("%d wakes were used up, %d waits returned nil", woken, returns)
-	}
-	t.Logf("%d wakes, %d cancellations", woken, count(mem, offCancels).Load())
+	bothWays(t, func(t *testing.T) {
+		f, mem := proctest.Memfd(t, 4096)
+		var errno unix.Errno
+		if !HasWaitv() {
+			errno = unix.ENOSYS
+		}
+		var children []*proctest.Proc
+		for range 2 {
+			p, _ := refusing(t, "waiters", f, "3", strconv.Itoa(int(errno)))
+			children = append(children, p)
+		}
+		go waiters(mem, 3)
+		woken := wakeAll(mem, 10_000, time.Millisecond)
+		for _, p := range children {
+			p.Expect(fmt.Sprintf("over, has futex_waitv: %v", errno == 0))
+		}
+		if returns := count(mem, offReturns).Load(); returns != int64(woken) {
+			t.Errorf("%d wakes were used up, %d waits returned by a wake", woken, returns)
+		}
+		t.Logf("%d wakes, %d cancellations", woken, count(mem, offCancels).Load())
+	})
 }
 
-func TestItAllHoldsWhereFutexWaitvIsRefused(t *testing.T) { // P-K13
+func TestItAllHoldsWhereFutexWaitvIsRefused(t *testing.T) { // T88, P-K13
 	proctest.Watchdog(t, hang, nil)
-	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM} {
-		f, mem := proctest.Memfd(t, 4096)
-		p := proctest.Start(t, "refused", proctest.Files(f), proctest.Args(strconv.Itoa(int(errno))))
-		first := p.Line()
-		var woken, returned int
-		if _, err := fmt.Sscanf(first, "woken %d returned %d", &woken, &returned); err != nil {
-			t.Skipf("no seccomp filter here: %s", first)
+	for _, c := range []struct {
+		errno unix.Errno
+		probe string
+	}{{unix.ENOSYS, "0"}, {unix.ENOSYS, "1"}, {unix.EPERM, "0"}, {unix.EPERM, "1"}, {unix.EACCES, "0"}} {
+		f, _ := proctest.Memfd(t, 4096)
+		p, first := refusing(t, "refused", f, strconv.Itoa(int(c.errno)), c.probe)
+		if first != "lost 0" {
+			t.Errorf("%v: rouses: %s", c.errno, first)
 		}
-		if woken != returned || woken == 0 {
-			t.Errorf("%v: %s", errno, first)
-		}
-		t.Logf("%v: %s, %d cancellations", errno, first, count(mem, offCancels).Load())
-		p.Expect("lost 0")
 		p.Expect(context.DeadlineExceeded.Error())
 		took, err := strconv.Atoi(p.Line())
 		if d := time.Duration(took); err != nil || d < 50*time.Millisecond || d > time.Second {
-			t.Errorf("%v: a wait of 50 ms took %v, %v", errno, d, err)
+			t.Errorf("%v: a wait of 50 ms took %v, %v", c.errno, d, err)
 		}
-		p.Expect("true")
+		p.Expect("-1, refused: true")
+		p.Expect("has futex_waitv: false")
 		p.WaitExit(0)
 	}
 }
@@ -242,19 +304,17 @@ func cpuTime(t *testing.T) time.Duration {
 func TestWaitingUsesNoCPU(t *testing.T) { // T03
 	proctest.Watchdog(t, hang, nil)
 	_, mem := proctest.Memfd(t, 4096)
-	for _, sliced := range []bool{false, true} {
-		noWaitv.Store(sliced)
+	bothWays(t, func(t *testing.T) {
 		before := cpuTime(t)
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		defer cancel()
 		err := WaitContext(ctx, word(mem, 0), 0)
 		used := cpuTime(t) - before
-		noWaitv.Store(false)
-		cancel()
-		t.Logf("500 ms without futex_waitv (%v): %v of CPU", sliced, used)
+		t.Logf("500 ms: %v of CPU", used)
 		if err != context.DeadlineExceeded || used > 100*time.Millisecond {
 			t.Errorf("%v, and %v of CPU for a wait of 500 ms", err, used)
 		}
-	}
+	})
 }
 
 func TestAStoppedWaiterTimesOutAsSoonAsItGoesOn(t *testing.T) { // T09
@@ -307,10 +367,3 @@ func TestARequeuedWaiterIsWokenAndCancelledLikeAnyOther(t *testing.T) {
 		cancel()
 	}
 }
-
-// pingPong rouses a sleeper n times, each time after it answered the time before,
-// and returns how many of its sleeps ended otherwise.
-// pin puts the calling goroutine on a thread of its own, which ends with it, and
-// that on the first CPU.
-// TestAWakeBeatsARouse sends both from one thread to a sleeper on the same CPU, so
-// that both have arrived when the sleeper runs.

@@ -41,6 +41,17 @@
 // nobody, and a waiter killed after it was woken has used up a wake meant for
 // someone. The primitives close both with a periodic look (internal/park).
 //
+// # Ways to sleep
+//
+//	Wait               until a wake
+//	WaitContext        or until a context is done
+//	Sleeper.Sleep      or until this process calls Rouse
+//	Sleeper.SleepFor   or until a limit is over
+//	Sleeper.SleepAny   on up to 127 words at once; needs futex_waitv
+//
+// A wake that is used up is always reported as a wake, whatever comes with it.
+// Only SleepAny, if several of its words are woken at once, reports one for all.
+//
 // # What a dying process leaves
 //
 // Nothing: the kernel takes its sleepers off the queue. A wake it had already

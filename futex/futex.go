@@ -91,6 +91,18 @@ func Requeue(addr *atomic.Uint32, val uint32, wake int, to *atomic.Uint32, move 
 	return 0, failed("requeue", addr, errno)
 }
 
+// Check returns an error if a wait on addr would fail: one for errors.Is with
+// unix.EFAULT or unix.EINVAL, as for Wait. It never sleeps, uses up no wake, and
+// does not fault: safe for any address. A page on disk may be read in.
+func Check(addr *atomic.Uint32) error {
+	// Waking none and moving none, the kernel only reads the word. (A wait whose
+	// deadline has passed would be queued for a moment, and could use up a wake.)
+	if _, errno := sysRequeue(addr, 0, 0, addr, 0); errno != 0 && errno != unix.EAGAIN {
+		return failed("wait", addr, errno)
+	}
+	return nil
+}
+
 // CheckWritable returns an error if a store to *addr would fault. It asks the
 // kernel, by adding zero to the word atomically, and so is safe for any bytes
 // and any address.
@@ -107,14 +119,17 @@ func clamp(n int) int {
 }
 
 func failed(op string, addr *atomic.Uint32, errno unix.Errno) error {
-	hint := ""
+	return fmt.Errorf("futex: %s at %p: %w%s", op, addr, errno, hint(errno))
+}
+
+func hint(errno unix.Errno) string {
 	switch errno {
 	case unix.EFAULT:
-		hint = ": not mapped, mapped without the needed permission, or its file was truncated"
+		return ": not mapped, mapped without the needed permission, or its file was truncated"
 	case unix.EINVAL:
-		hint = ": not a multiple of 4"
+		return ": not a multiple of 4"
 	case unix.ENOSYS, unix.EPERM:
-		hint = ": refused by this kernel or a seccomp filter"
+		return ": refused by this kernel or a seccomp filter"
 	}
-	return fmt.Errorf("futex: %s at %p: %w%s", op, addr, errno, hint)
+	return ""
 }

@@ -180,6 +180,42 @@ func TestWaitingNeedsNoWritePermission(t *testing.T) { // T05
 	if err := CheckWritable(word(mem, 0)); err != nil {
 		t.Errorf("CheckWritable: %v", err)
 	}
+	if err := Check(ro); err != nil {
+		t.Errorf("Check of read-only memory: %v", err)
+	}
+}
+
+func TestCheckUsesUpNoWake(t *testing.T) {
+	proctest.Watchdog(t, hang, nil)
+	_, mem := proctest.Memfd(t, 4096)
+	w := word(mem, 0)
+	stop, stopped := make(chan bool), make(chan bool)
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = Check(w)
+			}
+		}
+	}()
+	for range 50_000 {
+		expectWake(t, w, 1, 0)
+	}
+	woken := sleepHere(t, w, 2)
+	expectWoken(t, woken, 0)
+	for _, v := range []uint32{0, 1} { // what the word holds does not matter
+		w.Store(v)
+		if err := Check(w); err != nil {
+			t.Errorf("Check: %v", err)
+		}
+	}
+	close(stop)
+	<-stopped
+	expectWake(t, w, 3, 2)
+	expectWoken(t, woken, 2)
 }
 
 func TestCheckWritableChangesNothing(t *testing.T) {
@@ -225,30 +261,23 @@ func TestAnAddressThatIsNoWordIsAnError(t *testing.T) { // T05
 	good := word(mem, 0)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	var sliced error
 	for name, bad := range badWords(t) {
 		_, wake := Wake(bad.w, 1)
 		_, from := Requeue(bad.w, 0, 1, good, 1)
 		_, to := Requeue(good, 0, 1, bad.w, 1)
-		_, sliced := sleepSlicedOnce(bad.w)
+		_, limited := new(Sleeper).SleepFor(bad.w, 0, 0)
+		withWaitv(false, func() { sliced = WaitContext(ctx, bad.w, 0) })
 		for call, err := range map[string]error{
 			"Wait": Wait(bad.w, 0), "WaitContext": WaitContext(ctx, bad.w, 0), "Wake": wake,
 			"Requeue from": from, "Requeue to": to, "CheckWritable": CheckWritable(bad.w),
-			"WaitContext without futex_waitv": sliced,
+			"WaitContext without futex_waitv": sliced, "SleepFor": limited, "Check": Check(bad.w),
 		} {
 			if !errors.Is(err, bad.want) {
 				t.Errorf("%s of a word that is %s: %v, want %v", call, name, err, bad.want)
 			}
 		}
 	}
-}
-
-func sleepSlicedOnce(w *atomic.Uint32) (Why, error) {
-	var s Sleeper
-	s.state.Store(asleep)
-	if errno := sleepSliced(w, 0, &s.state); errno != 0 {
-		return Roused, errno
-	}
-	return Woken, nil
 }
 
 func TestASleeperWhoseWordIsTruncatedCanStillBeCancelled(t *testing.T) { // T05

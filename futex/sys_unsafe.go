@@ -3,7 +3,6 @@ package futex
 import (
 	"runtime"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,11 +27,7 @@ const (
 	wakeOpAddZero = 1<<28 | 0<<24 | 0<<12 | 0xfff
 
 	waitvU32 = 2 // FUTEX2_SIZE_U32
-
-	slice = 10 * time.Millisecond
 )
-
-func p(addr *atomic.Uint32) uintptr { return uintptr(unsafe.Pointer(addr)) }
 
 // sysWait blocks: Syscall, not RawSyscall, so that the scheduler can take the
 // P away and the collector run (P-G3).
@@ -41,15 +36,20 @@ func sysWait(addr *atomic.Uint32, val uint32) unix.Errno {
 	return errno
 }
 
-func sysWaitFor(addr *atomic.Uint32, val uint32, d time.Duration) unix.Errno {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return unix.EINVAL
-	}
-	ts = unix.NsecToTimespec(ts.Nano() + int64(d))
+// sysWaitUntil is sysWait that ends with ETIMEDOUT at a time in nanoseconds of
+// CLOCK_MONOTONIC (P-G12).
+func sysWaitUntil(addr *atomic.Uint32, val uint32, until int64) unix.Errno {
+	ts := unix.NsecToTimespec(until)
 	_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), opWaitBitset, uintptr(val),
 		uintptr(unsafe.Pointer(&ts)), 0, bitsetAny)
 	return errno
+}
+
+// sysNow is the time in nanoseconds of CLOCK_MONOTONIC.
+func sysNow() (int64, unix.Errno) {
+	var ts unix.Timespec
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0)
+	return ts.Nano(), errno
 }
 
 // sysWake never blocks, so it keeps its P: RawSyscall is cheaper (P-G3).
@@ -80,6 +80,7 @@ func sysWakePrivate(state *atomic.Uint32) {
 	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(state)), opWake|opPrivate, anyCount, 0, 0, 0)
 }
 
+// waitv is the kernel's struct futex_waitv.
 type waitv struct {
 	val   uint64
 	addr  uint64
@@ -87,24 +88,30 @@ type waitv struct {
 	_     uint32
 }
 
-// sysWaitBoth sleeps until either word is woken. It returns 0 if a wake of addr
-// was used up, ETIMEDOUT if only state was woken, EAGAIN if either word had
-// changed.
-//
-// The order of the two matters: the kernel reports the last word that was
-// woken, so with the shared word last a wake of it is never hidden behind a
-// rouse that came at the same moment (P-K17).
-func sysWaitBoth(addr *atomic.Uint32, val uint32, state *atomic.Uint32, expect uint32) unix.Errno {
-	v := [2]waitv{
-		// private: the Sleeper's own word
-		{val: uint64(expect), addr: uint64(p(state)), flags: waitvU32 | opPrivate},
-		{val: uint64(val), addr: uint64(p(addr)), flags: waitvU32},
-	}
-	i, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(&v)), 2, 0, 0, 0, 0)
-	runtime.KeepAlive(state)
-	runtime.KeepAlive(addr)
-	if errno == 0 && i == 0 {
-		return unix.ETIMEDOUT
-	}
+func onShared(addr *atomic.Uint32, val uint32) waitv {
+	return waitv{val: uint64(val), addr: uint64(uintptr(unsafe.Pointer(addr))), flags: waitvU32}
+}
+
+// sysProbeWaitv returns EINVAL where futex_waitv is known: a vector of nothing.
+func sysProbeWaitv() unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_FUTEX_WAITV, 0, 0, 0, 0, 0, 0)
 	return errno
+}
+
+// sysWaitv sleeps on v, the first of which it makes the Sleeper's own word, until
+// one is woken. It returns the index of the last that was; EAGAIN if a word had
+// another value; ETIMEDOUT at a time in nanoseconds of CLOCK_MONOTONIC. Words on
+// the heap the caller keeps alive.
+func sysWaitv(v []waitv, own *atomic.Uint32, val uint32, until int64) (i int, errno unix.Errno) {
+	var timeout *unix.Timespec
+	if until != forever {
+		ts := unix.NsecToTimespec(until)
+		timeout = &ts
+	}
+	// private: the Sleeper's own word
+	v[0] = waitv{val: uint64(val), addr: uint64(uintptr(unsafe.Pointer(own))), flags: waitvU32 | opPrivate}
+	r, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV, uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)), 0,
+		uintptr(unsafe.Pointer(timeout)), unix.CLOCK_MONOTONIC, 0)
+	runtime.KeepAlive(own)
+	return int(r), errno
 }
