@@ -47,8 +47,9 @@ var levels = map[string]level{
 	"condvar": composed,
 	"seqlock": composed,
 
-	"internal/lint":     tests,
-	"internal/proctest": tests,
+	"internal/lint":          tests,
+	"internal/proctest":      tests,
+	"internal/race/racetest": tests,
 }
 
 // peers are the levels whose packages may import one another. Elsewhere

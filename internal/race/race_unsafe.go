@@ -4,52 +4,36 @@ package race
 
 import (
 	"runtime"
-	"sync"
 	"unsafe"
 )
 
 // Enabled reports whether this is a -race build.
 const Enabled = true
 
-// A shadow stands on the heap for one shared address. Its contents are never
-// used. Sixteen bytes keep it out of the allocator's shared tiny blocks.
-type shadow [2]uint64
-
-// shadows maps an address, uintptr, to its *shadow. Package sync is not
-// instrumented by the detector, so its map may be used while events are ignored.
-var shadows sync.Map
-
-// at returns the shadow of addr, made at the first call.
-func at(addr uintptr) unsafe.Pointer {
-	runtime.RaceDisable() // the map's own atomics must not order the callers
-	defer runtime.RaceEnable()
-	s, ok := shadows.Load(addr)
-	if !ok {
-		s, _ = shadows.LoadOrStore(addr, new(shadow))
-	}
-	return unsafe.Pointer(s.(*shadow))
-}
-
 // Acquire says: what happened before the last Release at addr, and the
 // ReleaseMerges since, happened before this call.
-func Acquire(addr uintptr) { runtime.RaceAcquire(at(addr)) }
+func Acquire(addr uintptr) { runtime.RaceAcquire(shadow(addr)) }
 
 // Release says: what happened before this call happens before the next Acquire
 // at addr. Earlier releases that nobody acquired are forgotten.
-func Release(addr uintptr) { runtime.RaceRelease(at(addr)) }
+func Release(addr uintptr) { runtime.RaceRelease(shadow(addr)) }
 
 // ReleaseMerge is Release that keeps earlier releases.
-func ReleaseMerge(addr uintptr) { runtime.RaceReleaseMerge(at(addr)) }
+func ReleaseMerge(addr uintptr) { runtime.RaceReleaseMerge(shadow(addr)) }
 
-// Forget drops the shadows of [lo, hi): whatever is mapped there next is another
+// Forget drops the addresses [lo, hi): what is mapped there next is another
 // object. Call it before the memory is unmapped.
 func Forget(lo, hi uintptr) {
 	runtime.RaceDisable()
 	defer runtime.RaceEnable()
-	shadows.Range(func(key, _ any) bool {
-		if addr := key.(uintptr); lo <= addr && addr < hi {
-			shadows.Delete(key)
-		}
-		return true
-	})
+	span{lo: lo, hi: hi}.forget()
+}
+
+// shadow returns the heap address that stands for addr.
+func shadow(addr uintptr) unsafe.Pointer {
+	// Neither the table's lock and atomics nor the reading of /proc may order
+	// the callers.
+	runtime.RaceDisable()
+	defer runtime.RaceEnable()
+	return unsafe.Pointer(lookup(addr))
 }

@@ -8,15 +8,13 @@ package race_test
 
 import (
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
 	"interlock/internal/proctest"
 	"interlock/internal/race"
+	"interlock/internal/race/racetest"
 )
 
 func TestMain(m *testing.M) { proctest.Main(m) }
@@ -45,106 +43,72 @@ func (l spinLock) Unlock() {
 	l.word.Store(0)
 }
 
-// sharedWord returns a zero word outside the Go heap.
-func sharedWord(c *proctest.Child) *atomic.Uint32 {
-	mem, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
-	c.Check(err)
-	return (*atomic.Uint32)(unsafe.Pointer(&mem[0]))
-}
-
 // count has two goroutines add to heap data under a lock.
-func count(announce bool) func(c *proctest.Child) {
-	return func(c *proctest.Child) {
-		lock := spinLock{sharedWord(c), announce}
-		var ends atomic.Int32 // ends; its own ordering comes after all accesses
-		n := new(int)
-		for range 2 {
-			go func() {
+func count(announce bool) func(s *racetest.Stage) {
+	return func(s *racetest.Stage) {
+		add := func(mem []byte) func() {
+			return func() {
+				lock := spinLock{racetest.At[atomic.Uint32](mem, 0), announce}
 				for range 1000 {
 					lock.Lock()
-					*n++
+					*s.Data++
 					lock.Unlock()
 				}
-				ends.Add(1)
-			}()
+			}
 		}
-		for ends.Load() != 2 {
-			runtime.Gosched()
-		}
-		if *n != 2000 {
-			c.Fatalf("the lock does not lock: %d", *n)
-		}
+		s.AtOnce(add(s.A), add(s.B))
+		s.Must(*s.Data == 2000, "the lock locks")
 	}
 }
 
-// inTurn runs first and then second in goroutines that the detector does not see
-// ordered: the baton is in shared memory.
-func inTurn(c *proctest.Child, first, second func()) {
-	baton := sharedWord(c)
-	ended := make(chan bool)
-	go func() {
-		first()
-		baton.Store(1)
-		ended <- true
-	}()
-	go func() {
-		for baton.Load() != 1 {
-			runtime.Gosched()
-		}
-		second()
-		ended <- true
-	}()
-	<-ended
-	<-ended
+// announcements are cases about single ones.
+var announcements = []racetest.Case{
+	{Name: "announced", Run: count(true)},
+	{Name: "unannounced", Report: true, Run: count(false)},
+	{Name: "first look-up", Report: true, Run: func(s *racetest.Stage) {
+		s.InTurn(
+			func() { *s.Data = 1; race.Acquire(racetest.Addr(s.A)) }, // makes the shadow, releases nothing
+			func() { race.Acquire(racetest.Addr(s.B)); *s.Data = 2 })
+	}},
+	{Name: "released", Run: func(s *racetest.Stage) {
+		s.InTurn(
+			func() { *s.Data = 1; race.ReleaseMerge(racetest.Addr(s.A)) },
+			func() { race.Acquire(racetest.Addr(s.B)); *s.Data = 2 })
+	}},
+	{Name: "released by two", Run: func(s *racetest.Stage) {
+		s.InTurn(
+			func() { *s.Data = 1; race.ReleaseMerge(racetest.Addr(s.A)) },
+			func() { race.ReleaseMerge(racetest.Addr(s.B)) },
+			func() { race.Acquire(racetest.Addr(s.B)); *s.Data = 2 })
+	}},
+	{Name: "released anew by another", Report: true, Run: func(s *racetest.Stage) {
+		s.InTurn(
+			func() { *s.Data = 1; race.Release(racetest.Addr(s.A)) },
+			func() { race.Release(racetest.Addr(s.B)) },
+			func() { race.Acquire(racetest.Addr(s.A)); *s.Data = 2 })
+	}},
+	{Name: "the word beside it", Report: true, Run: func(s *racetest.Stage) {
+		s.InTurn(
+			func() { *s.Data = 1; race.Release(racetest.Addr(s.A)) },
+			func() { race.Acquire(racetest.Addr(s.B) + 4); *s.Data = 2 })
+	}},
+	{Name: "forgotten", Report: true, Run: func(s *racetest.Stage) {
+		a := racetest.Addr(s.A)
+		s.InTurn(
+			func() { *s.Data = 1; race.Release(a); race.Forget(a, a+1) },
+			func() { race.Acquire(racetest.Addr(s.B)); *s.Data = 2 })
+	}},
+	{Name: "forgotten beside it", Run: func(s *racetest.Stage) {
+		a := racetest.Addr(s.A)
+		s.InTurn(
+			func() { *s.Data = 1; race.Release(a); race.Forget(a-8, a); race.Forget(a+1, a+8) },
+			func() { race.Acquire(racetest.Addr(s.B)); *s.Data = 2 })
+	}},
 }
 
-func init() {
-	proctest.Register("announced", count(true))
-	proctest.Register("unannounced", count(false))
-	proctest.Register("first look-up", func(c *proctest.Child) {
-		const addr = 0x7000
-		n := new(int)
-		inTurn(c,
-			func() { *n = 1; race.Acquire(addr) }, // makes the shadow, releases nothing
-			func() { race.Acquire(addr); *n = 2 })
-	})
-	proctest.Register("released", func(c *proctest.Child) {
-		const addr = 0x7000
-		n := new(int)
-		inTurn(c,
-			func() { *n = 1; race.ReleaseMerge(addr) },
-			func() { race.Acquire(addr); *n = 2 })
-	})
-	proctest.Register("forgotten", func(c *proctest.Child) {
-		const addr = 0x7000
-		n := new(int)
-		inTurn(c,
-			func() { *n = 1; race.Release(addr); race.Forget(addr, addr+1) },
-			func() { race.Acquire(addr); *n = 2 })
-	})
-}
+func init() { racetest.Register(announcements...) }
 
-func TestTheDetectorReports(t *testing.T) {
-	for name, want := range map[string]bool{
-		"announced":     false,
-		"unannounced":   true,
-		"first look-up": true,
-		"released":      false,
-		"forgotten":     true,
-	} {
-		t.Run(name, func(t *testing.T) {
-			if !race.Enabled {
-				proctest.Excuse(name)
-				t.Skip("needs -race")
-			}
-			p := proctest.Start(t, name, proctest.MayRace())
-			p.Wait()
-			if got := strings.Contains(p.Output(), "WARNING: DATA RACE"); got != want {
-				t.Fatalf("reported: %v, want %v\n%s", got, want, p.Output())
-			}
-		})
-	}
-}
+func TestTheDetectorReports(t *testing.T) { racetest.Judge(t, announcements...) } // T60
 
 func TestForgetSparesTheNeighbours(t *testing.T) {
 	if !race.Enabled {
