@@ -1,0 +1,32 @@
+package proctest
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"interlock/internal/race"
+)
+
+// envLong asks for the long form of tests that find more the longer they run.
+const envLong = "INTERLOCK_LONG"
+
+// Lasts is how long such a test runs: short, or long if the environment has
+// INTERLOCK_LONG=1. The short form says how to get the long one.
+func Lasts(t testing.TB, short, long time.Duration) time.Duration {
+	t.Helper()
+	if os.Getenv(envLong) != "" {
+		return long
+	}
+	t.Logf("for %v; with %s=1 in the environment, for %v", short, envLong, long)
+	return short
+}
+
+// Scaled is a number of goroutines or rounds: less is as good under the race
+// detector, which costs ten times the time and memory.
+func Scaled(n, underRace int) int {
+	if race.Enabled {
+		return underRace
+	}
+	return n
+}
