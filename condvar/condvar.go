@@ -157,7 +157,8 @@ func (c *Cond) Signal() { c.wake(1) }
 // Broadcast wakes all waiters.
 func (c *Cond) Broadcast() {
 	c.mustWrite()
-	c.casts.Add(1) // E-C4
+	race.ReleaseMerge(c.addr()) // here too: some waiters go by casts alone
+	c.casts.Add(1)              // E-C4
 	c.wake(math.MaxInt32)
 }
 

@@ -167,40 +167,6 @@ func TestSignalsThatFoundNobodyAsleepAreServed(t *testing.T) {
 	expectNobody(t, s)
 }
 
-func TestTenThousandWaitersCostFewThreads(t *testing.T) { // T84, P-G2
-	_, s := share(t)
-	const n = 10_000
-	var all sync.WaitGroup
-	all.Add(n)
-	for range n {
-		go func() {
-			defer all.Done()
-			s.m.Lock()
-			defer s.m.Unlock()
-			for s.ready.Load() == 0 {
-				s.c.Wait(&s.m)
-			}
-		}()
-	}
-	proctest.Until(t, "all to wait", func() bool { return s.c.waiters.Load() == n })
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d threads for %d waiters", len(threads), n)
-	if len(threads) > 100 {
-		t.Errorf("%d threads for %d waiters", len(threads), n)
-	}
-	s.m.Lock()
-	s.ready.Store(1)
-	s.m.Unlock()
-	start := time.Now()
-	s.c.Broadcast()
-	all.Wait()
-	t.Logf("all through in %v", time.Since(start))
-	expectNobody(t, s)
-}
-
 func TestALaterWaiterSleepsOnWhenAnEarlierSignalIsRepaired(t *testing.T) { // T42
 	_, s := share(t)
 	first := waitHere(t, context.Background(), s)

@@ -1,6 +1,7 @@
 package mutex
 
 import (
+	"interlock/internal/park"
 	"interlock/internal/proc"
 	"interlock/internal/robust"
 )
@@ -17,8 +18,9 @@ import (
 //	(P-K1, P-K18, no robust lists)
 //	a C peer's trylock kept a condemned mutex            held and condemned
 type looker struct {
-	m    *Mutex
-	last snapshot // of the look before, when that was Unrecorded
+	m     *Mutex
+	alias bool     // see queue
+	last  snapshot // of the look before, when that was Unrecorded
 }
 
 type snapshot struct {
@@ -29,27 +31,31 @@ type snapshot struct {
 // round is this process's ticker's: looks run one after the other.
 var round proc.Round
 
-// look reports whether the sleeper should wake up. It runs on the ticker.
-func (l *looker) look() bool {
+// look runs on the ticker.
+func (l *looker) look() park.Finding {
 	now := l.m.snapshot()
 	last := l.last
 	l.last = snapshot{}
-	if now.word&robust.TIDMask == 0 || now.word&(robust.OwnerDied|robust.Waiters) != robust.Waiters ||
-		l.m.owner.Load() == notRecoverable {
-		return true
+	switch {
+	case now.word&robust.TIDMask == 0, now.word&robust.OwnerDied != 0, l.m.owner.Load() == notRecoverable:
+		return park.Rouse
+	case isOurs(now.word) && !l.alias:
+		return park.Quiet // INV-M7
+	case now.word&robust.Waiters == 0:
+		return park.Rouse
 	}
-	switch round.Judge(now.word&robust.TIDMask, now.prev, now.next) {
+	switch round.Judge(park.Rounds(), now.word&robust.TIDMask, now.prev, now.next) {
 	case proc.Alive:
-		return false
+		return park.Quiet
 	case proc.Unrecorded:
 		if now != last {
 			l.last = now
-			return false
+			return park.Again
 		}
 	}
 	// E-M10: exactly the word that was judged. If it changed, so did the question.
 	l.m.word.CompareAndSwap(now.word, robust.OwnerDied|now.word&robust.Waiters)
-	return true
+	return park.Rouse
 }
 
 // bury is E-M10 for TryLock, which waits for nobody: nobody of this process

@@ -201,10 +201,10 @@ func TestAStoppedSleeperTakesNoWake(t *testing.T) { // T31
 
 func TestAWakeThatMeetsACancelledWaiterIsPassedOn(t *testing.T) { // T15
 	f, b := newBoard(t)
-	waiter := startPeer(t, f)
+	waiter, holder := startPeer(t, f), startPeer(t, f)
 	var took []time.Duration
 	for range 30 {
-		mustHold(t, &b.m)
+		holder.do("lock", "held")
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error)
 		go func() { ended <- b.m.LockContext(ctx) }() // first to sleep, first to be woken
@@ -212,7 +212,7 @@ func TestAWakeThatMeetsACancelledWaiterIsPassedOn(t *testing.T) { // T15
 		waiter.asleep(t, "lock", 1)
 		freed := now()
 		go cancel()
-		b.m.Unlock()
+		holder.do("unlock", "free")
 		if err := <-ended; err == nil {
 			freed = now()
 			b.m.Unlock()
@@ -356,7 +356,7 @@ func TestALateReleaseHitsNobodyElse(t *testing.T) { // INV-M1, P-K15
 		before := inherited.Load()
 		word.Store(ours)
 		spin.Pause(uint32(rand.N(4)))
-		_, ok := b.m.release(1)
+		_, _, ok := b.m.release(1)
 		switch {
 		case ok && (inherited.Load() != before || word.Load() != 0):
 			t.Fatalf("it released what the heir holds: %v", b)

@@ -17,6 +17,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"interlock/internal/park"
 	"interlock/internal/proc"
 	"interlock/internal/race"
 	"interlock/internal/region"
@@ -34,8 +35,12 @@ import (
 // It belongs to the process, not to a goroutine or a thread: any goroutine of
 // the owning process may unlock it.
 //
-// Fairness: goroutines of one process that wait are served in order of
-// arrival. A newcomer, and other processes, may overtake them.
+// Fairness: goroutines of one process that wait are served in order of arrival.
+// A newcomer may overtake them as long as the oldest has waited less than 1 ms;
+// after that Unlock hands the mutex over to it. While other processes sleep for
+// it, a process keeps the mutex for 0.5 ms or 1,000 such hand-overs at most, and
+// then lets them go first. Among processes the kernel's order is first come,
+// first served, but a process that has just come may overtake those asleep.
 //
 // When the owner dies (is killed, exits, crashes, calls exec), the mutex
 // becomes an orphan, and stays one until somebody has repaired it: see
@@ -76,7 +81,8 @@ type Mutex struct {
 // failed, or if m can never be locked, Lock panics with the error that
 // LockContext would return, and m is not held.
 func (m *Mutex) Lock() {
-	if !m.lockFast() {
+	me := proc.Me()
+	if !m.grab(me) || m.prev.Load() != me && !m.overtaken() { // lockFast, which is too large to be inlined
 		m.lockSlow()
 	}
 	race.Acquire(m.addr())
@@ -121,9 +127,13 @@ func (m *Mutex) LockContext(ctx context.Context) error {
 // If m is an orphan that Cond.Wait returned unrepaired, Unlock leaves it an
 // orphan for others.
 func (m *Mutex) Unlock() {
-	race.Release(m.addr())
-	if me := proc.Me(); !m.word.CompareAndSwap(proc.TID(me), 0) { // E-M4
+	if race.Enabled && m.held() { // a panic must neither order nor undo an order
+		race.Release(m.addr())
+	}
+	if park.Listens(&m.word) || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4
 		m.unlockSlow()
+	} else {
+		m.call() // one that has queued up meanwhile: INV-M7
 	}
 }
 
@@ -134,8 +144,11 @@ func (m *Mutex) Unlock() {
 // between, and then the identity is not ours, or m is condemned by now.
 func (m *Mutex) lockFast() bool {
 	me := proc.Me()
-	return m.prev.Load() == me && m.word.CompareAndSwap(0, proc.TID(me)) && // E-M1
-		(m.prev.Load() == me || m.overtaken())
+	return m.grab(me) && (m.prev.Load() == me || m.overtaken())
+}
+
+func (m *Mutex) grab(me uint64) bool {
+	return m.prev.Load() == me && m.word.CompareAndSwap(0, proc.TID(me)) // E-M1
 }
 
 // Owner is the process that holds m, for diagnosis: it may have changed by the

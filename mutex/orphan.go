@@ -8,6 +8,7 @@ import (
 
 	"interlock/internal/mark"
 	"interlock/internal/proc"
+	"interlock/internal/race"
 	"interlock/internal/region"
 	"interlock/internal/robust"
 )
@@ -162,9 +163,11 @@ func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err e
 	if repair == nil {
 		return true, &Error{Err: ErrOwnerDead, PID: pid}
 	}
+	race.Acquire(m.addr()) // repair runs holding m
 	whole := false
 	defer func() { // also when repair panics
 		if !whole && !p.orphan {
+			race.Release(m.addr())
 			m.putBack(dead)
 		}
 	}()

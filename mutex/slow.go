@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"interlock/futex"
 	"interlock/internal/inherit"
@@ -32,6 +33,8 @@ func init() {
 }
 
 // lockSlow and its like are apart from the fast paths so that those stay small.
+//
+//go:noinline
 func (m *Mutex) lockSlow() {
 	if err := m.lock(context.Background(), plan{}); err != nil {
 		panic(err)
@@ -71,30 +74,92 @@ func (m *Mutex) lock(ctx context.Context, p plan) error {
 	if err := m.enroll(); err != nil {
 		return err
 	}
-	if done, err := m.spinFor(ctx, p); done {
-		return err
-	}
-	p.waiters = robust.Waiters
-	l := &looker{m: m}
-	w := park.Enter(&m.word, l.look)
-	defer w.Leave()
-	if err := w.Turn(ctx); err != nil {
-		return err
-	}
-	for {
-		done, err := m.try(ctx, p)
-		if done {
+	if park.MayOvertake(&m.word) {
+		if done, err := m.spinFor(ctx, p); done {
 			return err
 		}
-		v, ok := m.flagWaiters()
-		if !ok {
+	}
+	return m.queue(ctx, p)
+}
+
+// queue waits among the goroutines of this process: listening while it holds m,
+// and the oldest asleep in the kernel while another process does. Where the
+// memory is mapped twice, the holder may unlock at the other address, and would
+// not see who listens at this one: there the oldest always sleeps.
+func (m *Mutex) queue(ctx context.Context, p plan) error {
+	p.alias = region.Aliased(m.addr())
+	l := &looker{m: m, alias: p.alias}
+	w := park.EnterLock(&m.word, l.look)
+	defer func() { m.leave(w, &p) }()
+	err := w.Listen(ctx)
+	for err == nil && !w.Given() {
+		if d := w.StandsBack(); d > 0 {
+			err = m.standBack(ctx, w, &p, d)
 			continue
 		}
-		mark.At("E-M2 flagged not asleep")
-		if _, err := w.Sleep(ctx, v); err != nil {
+		var done bool
+		if done, err = m.try(ctx, p); done {
+			p.held = err == nil
 			return err
 		}
+		err = m.pause(ctx, w, &p)
 	}
+	p.held = err == nil // handed over, E-M11
+	return err
+}
+
+// leave ends the waiting of w. Who was handed the mutex at the moment of giving
+// up, or of a repair's panic, passes it on.
+func (m *Mutex) leave(w *park.Waiter, p *plan) {
+	given := false
+	if p.held && !p.alias {
+		given = w.Settled()
+	} else {
+		given = w.Leave()
+	}
+	if !given {
+		return
+	}
+	if p.waiters != 0 {
+		m.flagWaiters() // INV-M3
+	}
+	if !p.held {
+		m.unlockSlow()
+	}
+}
+
+// pause is what the waiter whose turn it is does while somebody holds m.
+func (m *Mutex) pause(ctx context.Context, w *park.Waiter, p *plan) error {
+	v := m.word.Load()
+	if p.waiters != 0 || p.alias || !isOurs(v) {
+		v = m.flagWaiters() // INV-M2, INV-M3
+	}
+	switch {
+	case v&robust.TIDMask == 0 || v&robust.OwnerDied != 0:
+		return nil
+	case isOurs(v) && !p.alias:
+		if w.Expect(); !isOurs(m.word.Load()) { // INV-M7
+			return nil
+		}
+		return w.Listen(ctx)
+	}
+	mark.At("E-M2 flagged not asleep")
+	p.waiters = robust.Waiters
+	_, err := w.Sleep(ctx, v)
+	return err
+}
+
+// standBack is E-M12: the free word is left to other processes, until one of
+// them has come or the time is over.
+func (m *Mutex) standBack(ctx context.Context, w *park.Waiter, p *plan, limit time.Duration) error {
+	p.waiters = robust.Waiters
+	_, err := w.SleepFor(ctx, 0, limit)
+	w.StoodBack()
+	return err
+}
+
+func isOurs(v uint32) bool {
+	return v&robust.OwnerDied == 0 && v&robust.TIDMask == proc.TID(proc.Me())
 }
 
 // enroll prepares what must be true before this process may take the word:
@@ -111,6 +176,7 @@ func (m *Mutex) enroll() error {
 		if err := m.checkWritable(); err != nil {
 			return err
 		}
+		region.Note(m.addr())
 	}
 	proc.Link(m.addr())
 	return nil
@@ -152,7 +218,7 @@ func (m *Mutex) try(ctx context.Context, p plan) (done bool, err error) {
 		case v&robust.TIDMask != 0:
 			return false, nil
 		default:
-			// E-M1, or E-M3 for one that waited (INV-M3).
+			// E-M1, or E-M3 for one that has slept (INV-M3).
 			if m.word.CompareAndSwap(v, proc.TID(proc.Me())|v&robust.Waiters|p.waiters) {
 				mark.At("E-M3 taken not recorded")
 				return true, m.settle()
@@ -167,20 +233,16 @@ func (m *Mutex) overtaken() bool {
 	return m.settle() == nil
 }
 
-// flagWaiters is E-M2. It returns the value to sleep on, or false if there is
-// something to try instead.
-func (m *Mutex) flagWaiters() (uint32, bool) {
+// flagWaiters is E-M2. It returns the word, with WAITERS if somebody holds it.
+func (m *Mutex) flagWaiters() uint32 {
 	v := m.word.Load()
-	for v&robust.TIDMask != 0 && v&robust.OwnerDied == 0 {
-		if v&robust.Waiters != 0 {
-			return v, true
-		}
+	for v&robust.TIDMask != 0 && v&robust.OwnerDied == 0 && v&robust.Waiters == 0 {
 		if m.word.CompareAndSwap(v, v|robust.Waiters) { // E-M2
-			return v | robust.Waiters, true
+			return v | robust.Waiters
 		}
 		v = m.word.Load()
 	}
-	return 0, false
+	return v
 }
 
 // Spinning pays while the holder runs on another CPU and is about to unlock.
@@ -211,17 +273,33 @@ func (m *Mutex) spinFor(ctx context.Context, p plan) (done bool, err error) {
 	return done, err
 }
 
+// unlockSlow is Unlock when somebody sleeps, or goroutines of this process
+// queue, or m is not ours to unlock.
 func (m *Mutex) unlockSlow() {
 	v := m.word.Load()
-	if v&robust.TIDMask != proc.TID(proc.Me()) {
+	if !isOurs(v) {
 		m.notOurs(v)
 	}
 	if m.owner.Load() == inconsistent { // INV-M4: then WAITERS is set and we are here
 		m.giveUp()
 		return
 	}
-	if v, ok := m.release(1); !ok {
+	next := park.HandOver(&m.word, v&robust.Waiters != 0)
+	switch next {
+	case park.HandedOver: // E-M11
+		return
+	case park.GiveTurn: // E-M12: no newcomer of ours may take it by the fast path
+		m.prev.Store(proc.Unlinked(proc.Me()))
+	}
+	v, woken, ok := m.release(1)
+	if !ok {
 		m.notOurs(v)
+	}
+	switch {
+	case next == park.GiveTurn:
+		park.Turned(&m.word, woken > 0)
+	case runtime.GOMAXPROCS(0) == 1:
+		runtime.Gosched() // whom we called has no other P to run on
 	}
 }
 
@@ -235,10 +313,7 @@ func (m *Mutex) notOurs(v uint32) {
 	panic(fmt.Sprintf("mutex: unlock of a mutex held by process %d", pid))
 }
 
-func (m *Mutex) held() bool {
-	v := m.word.Load()
-	return v&robust.TIDMask != 0 && v&robust.OwnerDied == 0 && v&robust.TIDMask == proc.TID(proc.Me())
-}
+func (m *Mutex) held() bool { return isOurs(m.word.Load()) }
 
 func (m *Mutex) fail(cause error) error {
 	e := &Error{Err: cause}

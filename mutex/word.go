@@ -3,6 +3,7 @@ package mutex
 import (
 	"interlock/futex"
 	"interlock/internal/mark"
+	"interlock/internal/park"
 	"interlock/internal/proc"
 	"interlock/internal/robust"
 )
@@ -27,8 +28,8 @@ import (
 //
 //	Transitions, each a CAS from the exact value seen              order
 //	E-M1   free      -> held        Lock, TryLock, fast            acquire, pairs with E-M4 E-M5 E-M8
-//	E-M2   held      -> contended   a waiter, before it sleeps     none needed (INV-M2)
-//	E-M3   free      -> contended   a waiter whose turn it is      acquire, pairs with E-M4 E-M5 E-M8
+//	E-M2   held      -> contended   a waiter, before it sleeps or after it has    none needed (INV-M2)
+//	E-M3   free      -> contended   a waiter that has slept        acquire, pairs with E-M4 E-M5 E-M8
 //	E-M4   held      -> free        Unlock, fast                   release
 //	E-M5   contended -> free        Unlock, then wake one          release
 //	E-M6   held, contended -> orphan      the kernel at the owner's death, then wakes one
@@ -36,6 +37,9 @@ import (
 //	E-M8   contended -> orphan      the holder of an unrepaired orphan gives it up, then wakes one    release
 //	E-M9   contended -> free        the holder condemns the mutex, then wakes all                     release
 //	E-M10  held, contended -> orphan      the look of a waiter, when the kernel did not do E-M6
+//	E-M11  held, contended unchanged      Unlock hands over inside its process    by the queue's lock
+//	E-M12  contended -> free        E-M5 at the end of a process's turn: it then stands back, and
+//	                                takes the mutex again when another one has had it, or after a while
 //
 //	Invariants
 //	INV-M1  At most one process sees its guardian's TID in the word, and only
@@ -45,14 +49,19 @@ import (
 //	INV-M2  If a process sleeps, WAITERS is set, or a wake is on its way, or a
 //	        look will find the word within park.LookEvery. (By futex F1.)
 //	        WAITERS may be set with no sleeper: one wasted wake.
-//	INV-M3  A waiter whose turn it is locks by E-M3, never E-M1: it cannot know
-//	        whether other processes sleep (P-M9).
+//	INV-M3  A waiter that has slept sees to it that WAITERS is set before it
+//	        listens, sleeps again or returns holding the mutex (E-M2, E-M3): it may
+//	        have used up a wake, and cannot know whether others sleep (P-M9).
 //	INV-M4  An orphan is taken with WAITERS set (P-M4), so Unlock takes its slow
 //	        path and sees whether it was repaired.
 //	INV-M5  DIED goes only by E-M7. A holder that dies before the repair is done,
 //	        or at any later point, makes it an orphan again.
 //	INV-M6  Whoever holds it and is past settle or inherit has written its
 //	        identity; the look can tell whether it lives.
+//	INV-M7  While this process holds the mutex its waiters listen and need no
+//	        WAITERS. Whoever changes the word then calls the oldest afterwards; who
+//	        queues does so first and looks at the word afterwards. So one of the two
+//	        sees the other (docs/models/handover.pml).
 const (
 	inconsistent   = 1<<31 - 1
 	notRecoverable = 1<<31 - 2
@@ -67,9 +76,11 @@ const (
 
 // plan says how one call wants the mutex.
 type plan struct {
-	waiters uint32 // robust.Waiters if it waited: E-M3 rather than E-M1
+	waiters uint32 // robust.Waiters if it has slept: E-M3 rather than E-M1
 	orphan  bool   // hold it even as an orphan that nobody here can repair
 	bare    bool   // ignore the registered repairs: the caller has its own
+	alias   bool   // m may be in use at another address of this process: see queue
+	held    bool   // it has the mutex
 }
 
 // settle completes E-M1 and E-M3. On an error it has released the word again.
@@ -104,22 +115,32 @@ func (m *Mutex) record() {
 	}
 }
 
-// release is E-M4, E-M5 and E-M9: free the word, then wake. After the CAS the
-// memory may be gone already (P-M8), hence no error if the wake finds nothing.
-// It is not ok, and nothing is done, if the word is not ours: v is what it is.
-func (m *Mutex) release(wake int) (v uint32, ok bool) {
+// release is E-M4, E-M5 and E-M9: free the word, then wake, then call the
+// oldest of this process. After the CAS the memory may be gone already (P-M8),
+// hence no error if the wake finds nothing. It is not ok, and nothing is done,
+// if the word is not ours: v is what it is.
+func (m *Mutex) release(wake int) (v uint32, woken int, ok bool) {
 	for {
 		v = m.word.Load()
 		if v&robust.TIDMask != proc.TID(proc.Me()) {
-			return v, false
+			return v, 0, false
 		}
 		if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)
 			if v&robust.Waiters != 0 {
 				mark.At("E-M5 released not woken")
-				_, _ = futex.Wake(&m.word, wake)
+				woken, _ = futex.Wake(&m.word, wake)
 			}
-			return v, true
+			m.call()
+			return v, woken, true
 		}
+	}
+}
+
+// call has the oldest of this process's waiters look at the word: INV-M7. Only
+// the address is used: after a release the memory may be gone (P-M8).
+func (m *Mutex) call() {
+	if park.Listens(&m.word) {
+		park.Call(&m.word)
 	}
 }
 
@@ -133,6 +154,7 @@ func (m *Mutex) giveUp() {
 		}
 		if m.word.CompareAndSwap(v, robust.OwnerDied|v&robust.Waiters) { // E-M8
 			m.passOn()
+			m.call()
 			return
 		}
 	}

@@ -31,8 +31,9 @@ var (
 // no permits. Place it in memory that every party maps with MAP_SHARED, at an
 // address that is a multiple of 8. It must not be copied after first use.
 //
-// Fairness: goroutines of one process that wait are served in order of
-// arrival. A newcomer, and other processes, may overtake them.
+// Fairness: goroutines of one process that wait are served in order of arrival.
+// A newcomer's Acquire may overtake them as long as the oldest has waited less
+// than 1 ms; TryAcquire and other processes may at any time.
 //
 // A semaphore has no owner. A process that dies leaves the count exact, at
 // whatever instruction it dies, and wakes of the dead are made up for within
@@ -80,7 +81,7 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	if region.IsReadOnly(s.addr()) {
 		return ErrReadOnly
 	}
-	if !s.take(false) {
+	if !park.MayOvertake(s.futex()) || !s.take(false) {
 		if err := s.acquireSlow(ctx); err != nil {
 			return err
 		}
@@ -106,7 +107,6 @@ func (s *Semaphore) Release() error {
 	if region.IsReadOnly(s.addr()) {
 		return ErrReadOnly
 	}
-	race.ReleaseMerge(s.addr())
 	return s.give()
 }
 
@@ -120,9 +120,9 @@ func (s *Semaphore) acquireSlow(ctx context.Context) error {
 	if s.addr()%8 != 0 {
 		panic(fmt.Sprintf("semaphore: %#x is not a multiple of 8", s.addr()))
 	}
-	w := park.Enter(s.futex(), s.look)
+	w := park.EnterAcquire(s.futex(), s.look)
 	defer w.Leave()
-	if err := w.Turn(ctx); err != nil {
+	if err := w.Listen(ctx); err != nil {
 		return err
 	}
 	if s.take(false) {

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -250,35 +249,6 @@ func TestACancelledWaiterStandsInNobodysWay(t *testing.T) { // T39
 			t.Errorf("data is %#x with nobody left", s.data.Load())
 		}
 	}
-}
-
-func TestTenThousandWaitersCostFewThreads(t *testing.T) { // T84, P-G2
-	s := fresh(t, 0)
-	const n = 10_000
-	var all sync.WaitGroup
-	all.Add(n)
-	for range n {
-		go func() {
-			defer all.Done()
-			if err := s.Acquire(context.Background()); err != nil {
-				t.Error(err)
-			}
-		}()
-	}
-	proctest.Until(t, "all to wait", func() bool { return park.Waiters(s.futex()) == n })
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d threads for %d waiters", len(threads), n)
-	if len(threads) > 100 {
-		t.Errorf("%d threads for %d waiters", len(threads), n)
-	}
-	for range n {
-		give(t, s)
-	}
-	all.Wait()
-	expectValue(t, s, 0)
 }
 
 func TestCancellationsNeitherLoseNorMakePermits(t *testing.T) {

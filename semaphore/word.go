@@ -3,6 +3,8 @@ package semaphore
 import (
 	"interlock/futex"
 	"interlock/internal/mark"
+	"interlock/internal/park"
+	"interlock/internal/race"
 )
 
 // The word and every way it may change.
@@ -65,6 +67,7 @@ func (s *Semaphore) give() error {
 		if d&valueMask >= MaxValue {
 			return s.overflow(d)
 		}
+		race.ReleaseMerge(s.addr())        // only where it may succeed: an overflow orders nothing
 		if s.data.CompareAndSwap(d, d+1) { // E-S4; overflow is in the same atomic (P-S3)
 			if d >= oneWaiter {
 				mark.At("E-S4 given not woken")
@@ -87,4 +90,4 @@ func (s *Semaphore) forgo() {
 
 // look finds permits beside a sleeper: their giver was killed before the wake,
 // or whom it woke was killed before E-S3 (P-S2).
-func (s *Semaphore) look() bool { return s.data.Load()&valueMask > 0 }
+func (s *Semaphore) look() park.Finding { return park.RouseIf(s.data.Load()&valueMask > 0) }

@@ -100,7 +100,7 @@ func (b *DoubleBuffer[T]) write(src *T) {
 	odd := b.seq.Load() | 1
 	begin(&b.seq, odd) // E-Q3
 	b.v[(odd/2+1)%2] = *src
-	end(&b.seq, odd) // E-Q4
 	race.ReleaseMerge(addr(b))
+	end(&b.seq, odd) // E-Q4
 	inherit.Whole(&b.mu)
 }

@@ -140,8 +140,8 @@ func (s *Seqlock[T]) write(src *T) {
 	odd := s.seq.Load() | 1
 	begin(&s.seq, odd) // E-Q1
 	s.v = *src
-	end(&s.seq, odd) // E-Q2
 	race.ReleaseMerge(addr(s))
+	end(&s.seq, odd) // E-Q2
 	inherit.Whole(&s.mu)
 }
 

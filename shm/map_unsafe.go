@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"interlock/internal/region"
 )
 
 // mapFile maps size bytes of f, shared. The Ptr calls go to the kernel
@@ -21,6 +23,7 @@ func mapFile(f *os.File, size int64, readOnly bool) ([]byte, error) {
 	if err != nil {
 		return nil, explainMmap(err, size)
 	}
+	region.Mapped()
 	return unsafe.Slice((*byte)(p), size), nil
 }
 

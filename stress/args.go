@@ -29,16 +29,15 @@ type options struct {
 
 // limits keep a slip of the fingers from taking the machine down.
 const (
-	maxProcs      = 1024
-	maxGoroutines = 4096
-	maxKill       = 1000
+	maxProcs = 1024
+	maxKill  = 1000
 )
 
 func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	o := &options{}
 	set := flag.NewFlagSet("stress run", flag.ContinueOnError)
 	set.SetOutput(errs)
-	set.DurationVar(&o.duration, "duration", 0, "`time` for each scenario (0: the scenario's own, about 10 s in all)")
+	set.DurationVar(&o.duration, "duration", 0, "`time` for each scenario (0: the scenario's own, about 16 s in all)")
 	set.IntVar(&o.procs, "procs", 0, "worker `processes` (0: the scenario's own number)")
 	set.IntVar(&o.goroutines, "goroutines", 0, "`goroutines` in each worker process (0: the scenario's own number)")
 	set.Float64Var(&o.kill, "kill", 80, "`kills` per second, on average; 0: none")
@@ -89,8 +88,8 @@ func (o *options) check(names []string) error {
 		return fmt.Errorf("-duration %v: it cannot be negative", o.duration)
 	case o.procs < 0 || o.procs > maxProcs:
 		return fmt.Errorf("-procs %d: between 1 and %d", o.procs, maxProcs)
-	case o.goroutines < 0 || o.goroutines > maxGoroutines:
-		return fmt.Errorf("-goroutines %d: between 1 and %d", o.goroutines, maxGoroutines)
+	case o.goroutines < 0:
+		return fmt.Errorf("-goroutines %d: at least 1", o.goroutines)
 	case !(o.kill >= 0 && o.kill <= maxKill):
 		return fmt.Errorf("-kill %v: between 0 and %d a second", o.kill, maxKill)
 	case o.hang < 100*time.Millisecond:
@@ -125,8 +124,8 @@ func (o *options) selectPlans(names []string) error {
 	return nil
 }
 
-// shape is the number of processes and goroutines for a scenario. What was
-// asked for must suffice, except that "all" runs what it can.
+// shape is the number of processes and goroutines for a scenario. It must be
+// able to have what was asked for, except that "all" runs what it can.
 func (o *options) shape(p *scenario.Plan) (scenario.Shape, error) {
 	s := p.Shape
 	if p.Fixed {
@@ -138,11 +137,12 @@ func (o *options) shape(p *scenario.Plan) (scenario.Shape, error) {
 	if o.goroutines > 0 {
 		s.Lanes = o.goroutines
 	}
-	if s.Procs < p.Least.Procs || s.Lanes < p.Least.Lanes {
-		if len(o.plans) > 1 {
-			return scenario.Shape{Procs: max(s.Procs, p.Least.Procs), Lanes: max(s.Lanes, p.Least.Lanes)}, nil
-		}
-		return s, fmt.Errorf("%s needs at least %d processes and %d goroutines in each", p.Name, p.Least.Procs, p.Least.Lanes)
+	fit := scenario.Shape{Procs: max(s.Procs, p.Least.Procs), Lanes: min(max(s.Lanes, p.Least.Lanes), p.Most())}
+	switch {
+	case len(o.plans) > 1 || s == fit:
+		return fit, nil
+	case s.Lanes > p.Most():
+		return s, fmt.Errorf("%s has at most %d goroutines in each process", p.Name, p.Most())
 	}
-	return s, nil
+	return s, fmt.Errorf("%s needs at least %d processes and %d goroutines in each", p.Name, p.Least.Procs, p.Least.Lanes)
 }

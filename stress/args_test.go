@@ -70,6 +70,10 @@ func TestMistakesAreExplained(t *testing.T) {
 		"run -procs -1":               "between 1 and",
 		"run -procs 100000":           "between 1 and",
 		"run -goroutines x":           "stress help",
+		"run -goroutines -1":          "at least 1",
+		"run mutex -goroutines 5000":  "at most 4096",
+		"run herd -goroutines 100001": "at most 100000",
+		"run timeouts -procs 3":       "at least 4 processes",
 		"run -kill -3":                "between 0 and",
 		"run -kill NaN":               "between 0 and",
 		"run -seed seed":              "0x5eed",
@@ -130,5 +134,11 @@ func TestShapes(t *testing.T) {
 	o, _ = parseRun([]string{"mutex", "-procs", "7", "-goroutines", "3"}, &bytes.Buffer{})
 	if s, err := o.shape(o.plans[0]); err != nil || s != (scenario.Shape{Procs: 7, Lanes: 3}) {
 		t.Errorf("mutex: %v %v", s, err)
+	}
+	o, _ = parseRun([]string{"mutex", "herd", "-goroutines", "100000"}, &bytes.Buffer{})
+	for i, most := range []int{4096, 100000} {
+		if s, err := o.shape(o.plans[i]); err != nil || s.Lanes != most {
+			t.Errorf("%s: %v %v, want %d goroutines", o.plans[i].Name, s, err, most)
+		}
 	}
 }

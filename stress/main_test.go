@@ -75,15 +75,15 @@ func TestEveryScenario(t *testing.T) {
 	before := openFiles(t)
 	code := dispatch([]string{"run", "all", "-duration", "400ms", "-seed", "0x5eed", "-json", file}, &out, &errs)
 	t.Logf("\n%s%s", &out, &errs)
-	if code != report.Pass {
+	if code != report.Pass && code != report.Late { // beside other tests nothing can be promised about time
 		t.Errorf("exit code %d", code)
 	}
 	if after := openFiles(t); after > before+1 { // the first run opens the runtime's epoll descriptor
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 	for _, p := range scenario.All() {
-		if !strings.Contains(out.String(), "PASS "+p.Name) {
-			t.Errorf("no PASS for %s", p.Name)
+		if !strings.Contains(out.String(), "PASS "+p.Name) && !strings.Contains(out.String(), "FAIL "+p.Name) {
+			t.Errorf("no verdict on %s", p.Name)
 		}
 	}
 	text, err := os.ReadFile(file)
@@ -98,8 +98,8 @@ func TestEveryScenario(t *testing.T) {
 		t.Errorf("document: %+v", doc)
 	}
 	for _, r := range doc.Results {
-		if r.Ops == 0 {
-			t.Errorf("%s did nothing", r.Name)
+		if r.Ops == 0 || r.Code != report.Pass && r.Code != report.Late {
+			t.Errorf("%s: %d operations, code %d", r.Name, r.Ops, r.Code)
 		}
 		if r.Name == "mutex" && (r.Kills == 0 || r.Recovered < r.HeldKills) {
 			t.Errorf("mutex: %d kills, %d inside, %d recovered", r.Kills, r.HeldKills, r.Recovered)

@@ -25,59 +25,51 @@ type Counts struct{ Signals, Broadcasts uint32 }
 // it must read Broadcasts first if they are counted up first. word is the
 // futex word and holds Signals.
 func Join(word *atomic.Uint32, read func() Counts) *Waiter {
-	w := &Waiter{word: word, read: read, turn: make(chan struct{}), news: make(chan struct{})}
-	w.look = w.groupMoved
-	table.mu.Lock()
-	defer table.mu.Unlock()
+	w := &Waiter{word: word, read: read, since: now(), call: make(chan struct{}, 1)}
+	w.look = func() Finding { return RouseIf(w.groupMoved()) }
+	b := bucketOf(word)
+	b.mu.Lock()
 	w.seen = read()
-	w.enqueue()
+	b.enqueue(w, forNews)
 	if w.older == nil {
 		w.queue.last = w.seen.Signals
 	}
+	b.mu.Unlock()
+	keepLooking()
 	return w
 }
 
 // Await blocks until there is news for w, and returns nil, or until ctx is
 // done. An error means that w has used up no news: it goes to another.
 func (w *Waiter) Await(ctx context.Context) error {
-	select {
-	case <-w.news:
-		return nil
-	case <-w.turn:
-	case <-ctx.Done():
-		return w.quit(ctx.Err())
-	}
-	for {
-		select {
-		case <-w.news:
-			return nil
-		default:
-		}
-		woken, err := w.Sleep(ctx, w.groupLast())
+	err := w.Listen(ctx)
+	for err == nil && !w.Given() {
+		var woken bool
+		woken, err = w.Sleep(ctx, w.groupLast())
 		if woken || w.groupMoved() {
 			w.share()
 		}
-		if err != nil {
-			return w.quit(err)
-		}
 	}
+	return w.quit(err)
 }
 
 // quit leaves the group because of err, unless there was news for w already.
 func (w *Waiter) quit(err error) error {
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	if w.queue == nil {
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.given {
 		return nil
 	}
-	w.unqueue()
+	w.dequeue(true)
 	return err
 }
 
 // share hands the news since the group last looked to its waiters.
 func (w *Waiter) share() {
-	table.mu.Lock()
-	defer table.mu.Unlock()
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	q := w.queue
 	if q == nil {
 		return
@@ -85,8 +77,8 @@ func (w *Waiter) share() {
 	now := w.read()
 	signals := now.Signals - q.last
 	q.last = now.Signals
-	for m := q.oldest; m != nil; {
-		next := m.newer
+	for q.oldest != nil {
+		m := q.oldest
 		called := m.seen.Broadcasts != now.Broadcasts
 		if !called && (signals == 0 || m.seen.Signals == now.Signals) {
 			return // no news, or none later than m; nor for those who came after m
@@ -94,15 +86,15 @@ func (w *Waiter) share() {
 		if !called {
 			signals--
 		}
-		m.unqueue()
-		close(m.news)
-		m = next
+		m.give(true)
+		m.callUp()
 	}
 }
 
 func (w *Waiter) groupLast() uint32 {
-	table.mu.Lock()
-	defer table.mu.Unlock()
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if w.queue == nil {
 		return w.seen.Signals
 	}

@@ -2,85 +2,122 @@ package park
 
 import (
 	"runtime/debug"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// LookEvery is how often the words slept on are looked at. A loss that only the
-// look repairs is repaired within twice this: 100 ms are promised.
-const LookEvery = 40 * time.Millisecond
+// LookEvery is how often the words waited for are looked at; with more than
+// manyWords of them half as often. A loss that only the look repairs is repaired
+// within that: 100 ms are promised.
+const (
+	LookEvery = 40 * time.Millisecond
+	manyWords = 256
 
-// watched are the waiters asleep in the kernel. The ticker runs while there
-// are any, and one period longer: a process that sleeps often and briefly
-// should not start a goroutine each time.
-var watched struct {
-	mu      sync.Mutex
-	waiters map[*Waiter]struct{}
-	ticking bool
-}
+	// lookAgain is when an owner is looked at for the second time who had not
+	// written down who it is. That takes a living one a few instructions.
+	lookAgain = 5 * time.Millisecond
+)
 
-func watch(w *Waiter) {
-	watched.mu.Lock()
-	defer watched.mu.Unlock()
-	if watched.waiters == nil {
-		watched.waiters = make(map[*Waiter]struct{})
-	}
-	watched.waiters[w] = struct{}{}
-	if !watched.ticking {
-		watched.ticking = true
+// Rounds counts the ticker's rounds: what was found out in one need not be
+// asked for again in the same.
+func Rounds() uint32 { return rounds.Load() }
+
+var rounds atomic.Uint32
+
+// looking says that the ticker runs. It does while anybody waits, and one
+// period longer: a process that waits often and briefly should not start a
+// goroutine each time.
+var looking atomic.Bool
+
+// keepLooking starts the ticker if need be. The caller counts in waiting.
+func keepLooking() {
+	if !looking.Load() && looking.CompareAndSwap(false, true) {
 		go tick()
 	}
-}
-
-func unwatch(w *Waiter) {
-	watched.mu.Lock()
-	defer watched.mu.Unlock()
-	delete(watched.waiters, w)
 }
 
 func tick() {
 	// A look at memory that a peer truncated must not kill this process (P-K6).
 	debug.SetPanicOnFault(true)
-	t := time.NewTicker(LookEvery)
+	t := time.NewTimer(LookEvery)
 	defer t.Stop()
-	var round []*Waiter
+	var heads []*Waiter
 	for range t.C {
-		round = round[:0]
-		watched.mu.Lock()
-		if len(watched.waiters) == 0 {
-			watched.ticking = false
-			watched.mu.Unlock()
-			return
-		}
-		for w := range watched.waiters {
-			round = append(round, w)
-		}
-		watched.mu.Unlock()
-		for i, w := range round {
-			if w.lookOnce() {
-				w.sleeper.Rouse()
+		if waiting.Load() == 0 {
+			looking.Store(false)
+			// One that came before the store has not started another ticker.
+			if waiting.Load() == 0 || !looking.CompareAndSwap(false, true) {
+				return
 			}
-			round[i] = nil
 		}
+		rounds.Add(1)
+		words, next := 0, LookEvery
+		for i := range buckets {
+			heads = buckets[i].heads(heads[:0])
+			words += len(heads)
+			if lookAt(heads) {
+				next = lookAgain
+			}
+		}
+		if words > manyWords && next == LookEvery {
+			next = 2 * LookEvery
+		}
+		t.Reset(next)
 	}
 }
 
+// heads appends the oldest waiter of each queue: the others look when it is
+// their turn.
+func (b *bucket) heads(to []*Waiter) []*Waiter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for q := b.queues; q != nil; q = q.next {
+		q.oldest.looked = true
+		to = append(to, q.oldest)
+	}
+	return to
+}
+
+// lookAt reports whether one of them should be looked at again soon.
+func lookAt(heads []*Waiter) (again bool) {
+	for i, w := range heads {
+		switch w.lookOnce() {
+		case Rouse:
+			w.rouse()
+		case Again:
+			again = true
+		case Quiet:
+			w.demote()
+		}
+		heads[i] = nil
+	}
+	return again
+}
+
 // lookOnce lets the primitive look, unless the waiter has left: its memory may
-// be unmapped by now. A fault counts as news: the sleeper finds out for itself.
-func (w *Waiter) lookOnce() (rouse bool) {
+// be unmapped by now. A fault counts as news: the waiter finds out for itself.
+func (w *Waiter) lookOnce() (found Finding) {
 	w.busy.Lock()
 	defer w.busy.Unlock()
 	if w.gone {
-		return false
+		return Quiet
 	}
+	if guarded(func() bool { found = w.look(); return false }) {
+		return Rouse
+	}
+	return found
+}
+
+// guarded is f, or true if f faults.
+func guarded(f func() bool) (yes bool) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case interface{ Addr() uintptr }: // the runtime's error for a memory fault
-			rouse = true
+			yes = true
 		default:
 			panic(r)
 		}
 	}()
-	return w.look()
+	return f()
 }

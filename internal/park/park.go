@@ -1,208 +1,192 @@
 // Package park is where goroutines of this process wait for a shared word.
 //
-// Two things stand here between a primitive and the kernel:
+// Three things stand here between a primitive and the kernel:
 //
 //   - The queue. A goroutine inside a futex call pins an OS thread that Go
 //     never gives back, and ten thousand of them kill the process (P-G2). So of
 //     all goroutines that wait for one word, only the oldest sleeps in the
-//     kernel; the others wait for their turn on a channel, in order of arrival.
+//     kernel; the others listen on a channel, in order of arrival. Where many
+//     different words are waited for, one thread sleeps for many of them.
 //
 //   - The look. A wake can die with the process that was to send it or had just
-//     received it (P-M1, P-M2, P-S2). While anybody of this process sleeps in the
-//     kernel, one ticker for the whole process lets each sleeper's primitive look
-//     at its word, and rouses the sleeper if the word says so.
+//     received it (P-M1, P-M2, P-S2). While anybody of this process waits, one
+//     ticker for the whole process lets each oldest waiter's primitive look at
+//     its word, and rouses the waiter if the word says so.
+//
+//   - The hand-over. What one goroutine gives away and another one of the same
+//     process waits for need not go through the kernel: see handover.go.
 //
 // To wait for a word:
 //
 //	w := park.Enter(word, look)    queue up
 //	defer w.Leave()                the next in the queue has its turn
-//	w.Turn(ctx)                    until the oldest
+//	w.Listen(ctx)                  until the oldest
 //	loop: take what the word offers, or
 //	      w.Sleep(ctx, seen)       asleep until woken, roused or cancelled
+//
+//	table.go     the queues, by the word's address
+//	handover.go  mutexes: who is next, and when it is another process's turn
+//	group.go     condition variables: one sleeper for many who wait for news
+//	sleep.go     a sleep in the kernel, by one's own thread or by a shared one
+//	pool.go      the shared ones
+//	look.go      the ticker
 package park
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"interlock/futex"
-	"interlock/internal/race"
-	"interlock/internal/region"
 )
 
-// A Look examines a word for a goroutine that sleeps on it, and reports
-// whether the goroutine should wake up and examine it too. It runs on the
+// A Look examines a word for the oldest that waits for it. It runs on the
 // ticker's goroutine, never twice at once for one waiter, and must not block.
-type Look func() bool
+type Look func() Finding
+
+// What a Look has found.
+type Finding int
+
+const (
+	Quiet Finding = iota // nothing to do
+	Rouse                // the waiter should examine the word too
+	Again                // to be looked at again soon
+)
+
+// RouseIf is Rouse or Quiet.
+func RouseIf(news bool) Finding {
+	if news {
+		return Rouse
+	}
+	return Quiet
+}
 
 // A Waiter is one goroutine that waits for one word.
 type Waiter struct {
-	word    *atomic.Uint32
-	look    Look
-	sleeper futex.Sleeper
+	word  *atomic.Uint32
+	look  Look
+	since int64         // when it came, on this package's clock
+	call  chan struct{} // holds one call at most: look at the word, or you were given it
 
-	// In the queue; guarded by the table's lock.
+	// In the queue; guarded by the bucket's lock.
 	queue        *queue // nil before and after
 	older, newer *Waiter
-	turn         chan struct{} // closed when this is the oldest
+	given        bool // it has what it waited for: taken off the queue by who gave it
+	looked       bool // the ticker has seen it, and may be looking
 
 	// In a group; see group.go.
 	read func() Counts
-	seen Counts        // when it joined
-	news chan struct{} // closed, and the waiter taken off the queue, when there is news
+	seen Counts // when it joined
 
-	// Once asleep in the kernel.
-	armed  bool
-	disarm func() bool // stops ctx from rousing
-	busy   sync.Mutex  // held during a look; Leave takes it, so that no look outlives the waiter
-	gone   bool        // guarded by busy
+	// Asleep in the kernel; see sleep.go.
+	sleeper     futex.Sleeper
+	disarm      func() bool  // stops ctx from rousing
+	asleepSince atomic.Int64 // with a thread of its own; 0: not
+	demoted     atomic.Bool  // leave the thread to others next time
+	pooled      pooled
+
+	busy sync.Mutex // held during a look; Leave takes it, so that no look outlives the waiter
+	gone bool       // guarded by busy
 }
 
-type queue struct {
-	oldest, newest *Waiter
-	last           uint32 // of a group: the signals it has dealt with
-}
+var start = time.Now()
 
-// table has every waiter of this process by its word's address.
-var table struct {
-	mu     sync.Mutex
-	queues map[uintptr]*queue
-}
-
-func init() {
-	table.queues = make(map[uintptr]*queue)
-	region.Register(tenant{})
-}
+// now is in nanoseconds, by CLOCK_MONOTONIC.
+func now() int64 { return int64(time.Since(start)) }
 
 // Enter queues the caller up for the word.
 func Enter(word *atomic.Uint32, look Look) *Waiter {
-	w := &Waiter{word: word, look: look, turn: make(chan struct{})}
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	w.enqueue()
+	return enter(&Waiter{word: word, look: look}, forNews)
+}
+
+func enter(w *Waiter, k kind) *Waiter {
+	w.call = make(chan struct{}, 1)
+	w.since = now()
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	b.enqueue(w, k)
+	b.mu.Unlock()
+	keepLooking()
 	return w
 }
 
-func (w *Waiter) enqueue() {
-	q := table.queues[key(w.word)]
-	if q == nil {
-		q = new(queue)
-		table.queues[key(w.word)] = q
+// Listen blocks until the waiter is called: because it is the oldest now, or
+// has been given what it waits for, or should look at the word. Waiters are
+// called in order of arrival; a call may turn out to be for nothing. It returns
+// ctx.Err() when ctx is done first.
+func (w *Waiter) Listen(ctx context.Context) error {
+	if ctx.Done() == nil {
+		<-w.call
+		return nil
 	}
-	w.queue, w.older = q, q.newest
-	if q.newest == nil {
-		q.oldest = w
-		close(w.turn)
-	} else {
-		q.newest.newer = w
-	}
-	q.newest = w
-}
-
-// Turn blocks until w is the oldest waiter of its queue, or ctx is done.
-func (w *Waiter) Turn(ctx context.Context) error {
 	select {
-	case <-w.turn:
+	case <-w.call:
 		return nil
 	default:
 	}
 	select {
-	case <-w.turn:
+	case <-w.call:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Sleep sleeps in the kernel while the word holds val. It returns nil when
-// there is reason to look at the word again: woken, changed or roused; woken
-// tells whether a wake of the word was used up. With ctx.Err() none was.
-func (w *Waiter) Sleep(ctx context.Context, val uint32) (woken bool, err error) {
-	if !w.armed {
-		w.armed = true
-		if ctx.Done() != nil {
-			w.disarm = context.AfterFunc(ctx, w.sleeper.Rouse)
-		}
-		watch(w)
-	}
-	// The rouse of a context that was done before is gone if an earlier Sleep
-	// ended by a wake at the same moment.
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	why, err := w.sleeper.Sleep(w.word, val)
-	if err != nil || why == futex.Woken {
-		return why == futex.Woken, err
-	}
-	return false, ctx.Err()
-}
+// Leave ends the waiting. If w is the oldest, the next one is called. It reports
+// whether w was given what it waited for.
+func (w *Waiter) Leave() (given bool) { return w.leave(true) }
 
-// Leave ends the waiting, and gives the next in the queue its turn.
-func (w *Waiter) Leave() {
-	if w.armed {
-		if w.disarm != nil {
-			w.disarm()
-		}
-		unwatch(w)
+// Settled ends the waiting of one who took what the word offered; the next one
+// need not be called, since who took it will see to that when giving it back.
+func (w *Waiter) Settled() (given bool) { return w.leave(false) }
+
+func (w *Waiter) leave(callNext bool) (given bool) {
+	if w.disarm != nil {
+		w.disarm()
+		w.disarm = nil
+	}
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	if w.queue != nil {
+		w.dequeue(callNext)
+	}
+	given, looked := w.given, w.looked
+	b.mu.Unlock()
+	if looked {
 		w.busy.Lock()
 		w.gone = true
 		w.busy.Unlock()
 	}
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	if w.queue != nil {
-		w.unqueue()
+	return given
+}
+
+// Given reports whether another goroutine has given w what it waits for. Then
+// w is off the queue, and has it whatever else happens.
+func (w *Waiter) Given() bool {
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return w.given
+}
+
+// callUp makes w's Listen return, or its next one.
+func (w *Waiter) callUp() {
+	select {
+	case w.call <- struct{}{}:
+	default: // it has not heard the last one yet
 	}
 }
 
-func (w *Waiter) unqueue() {
-	q := w.queue
-	w.queue = nil
-	if w.newer != nil {
-		w.newer.older = w.older
-	} else {
-		q.newest = w.older
-	}
-	if w.older != nil {
-		w.older.newer = w.newer
-		return
-	}
-	q.oldest = w.newer
-	if q.oldest != nil {
-		close(q.oldest.turn)
-	} else {
-		delete(table.queues, key(w.word))
-	}
+// give gives w what it waits for and takes it off the queue, under the bucket's
+// lock. Outside of it, the caller must then rouse w.
+func (w *Waiter) give(callNext bool) {
+	w.given = true
+	w.dequeue(callNext)
 }
 
-// Waiters is how many goroutines of this process queue for the word.
-func Waiters(word *atomic.Uint32) (n int) {
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	if q := table.queues[key(word)]; q != nil {
-		for w := q.oldest; w != nil; w = w.newer {
-			n++
-		}
-	}
-	return n
+// rouse makes w look, wherever it is: on the channel, asleep, or on its way.
+func (w *Waiter) rouse() {
+	w.callUp()
+	w.sleeper.Rouse()
 }
-
-// tenant answers for the waiters when memory is to be unmapped.
-type tenant struct{}
-
-func (tenant) Busy(lo, hi uintptr) error {
-	table.mu.Lock()
-	defer table.mu.Unlock()
-	for addr := range table.queues {
-		if lo <= addr && addr < hi {
-			return fmt.Errorf("goroutines of this process wait at offset %#x: %w", addr-lo, region.ErrBusy)
-		}
-	}
-	return nil
-}
-
-// Forget: nobody waits there any more, but the race detector has shadows for
-// the words that were waited for, and for those that never needed it.
-func (tenant) Forget(lo, hi uintptr) { race.Forget(lo, hi) }

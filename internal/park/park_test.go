@@ -33,7 +33,10 @@ func TestMain(m *testing.M) { proctest.Main(m) }
 // late is ten times the 100 ms that the look may take.
 const late = time.Second
 
-func quiet() bool { return false }
+func quiet() Finding { return Quiet }
+
+// news is a look that rouses if f says so.
+func news(f func() bool) Look { return func() Finding { return RouseIf(f()) } }
 
 // sleeper starts a goroutine that waits until the word is no longer val.
 func sleeper(ctx context.Context, word *atomic.Uint32, val uint32, look Look) chan error {
@@ -41,7 +44,7 @@ func sleeper(ctx context.Context, word *atomic.Uint32, val uint32, look Look) ch
 	n := Waiters(word)
 	go func() {
 		w := Enter(word, look)
-		err := w.Turn(ctx)
+		err := w.Listen(ctx)
 		for err == nil && word.Load() == val {
 			_, err = w.Sleep(ctx, val)
 		}
@@ -61,7 +64,7 @@ func asleep(t *testing.T, n int) {
 
 func ticking() bool {
 	buf := make([]byte, 1<<20)
-	return strings.Contains(string(buf[:runtime.Stack(buf, true)]), "park.tick()")
+	return strings.Contains(string(buf[:runtime.Stack(buf, true)]), "park.tick(")
 }
 
 func TestWaitersAreServedInOrder(t *testing.T) {
@@ -79,7 +82,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 			defer wg.Done()
 			w := Enter(word, quiet)
 			defer w.Leave()
-			if err := w.Turn(context.Background()); err != nil {
+			if err := w.Listen(context.Background()); err != nil {
 				t.Error(err)
 			}
 			for word.Load() == 0 {
@@ -185,8 +188,8 @@ func TestTheLookRousesWhomNobodyWoke(t *testing.T) { // P-M1
 	_, mem := proctest.Memfd(t, 2*os.Getpagesize())
 	lost, fine := at(mem, 0), at(mem, 64)
 	var looks, needless atomic.Int64
-	first := sleeper(context.Background(), lost, 0, func() bool { looks.Add(1); return lost.Load() != 0 })
-	second := sleeper(context.Background(), fine, 0, func() bool { needless.Add(1); return fine.Load() != 0 })
+	first := sleeper(context.Background(), lost, 0, news(func() bool { looks.Add(1); return lost.Load() != 0 }))
+	second := sleeper(context.Background(), fine, 0, news(func() bool { needless.Add(1); return fine.Load() != 0 }))
 	asleep(t, 2)
 	for n := looks.Load(); looks.Load() < n+3; {
 		time.Sleep(time.Millisecond)
@@ -235,7 +238,7 @@ func TestNoLookOutlivesItsWaiter(t *testing.T) {
 	inLook := make(chan bool)
 	goOn := make(chan bool)
 	var left atomic.Bool
-	look := func() bool {
+	look := func() Finding {
 		select {
 		case inLook <- true:
 			<-goOn
@@ -247,11 +250,11 @@ func TestNoLookOutlivesItsWaiter(t *testing.T) {
 		if left.Load() {
 			t.Error("a look after the waiter has left")
 		}
-		return false
+		return Quiet
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := Enter(word, look)
-	if err := w.Turn(ctx); err != nil {
+	if err := w.Listen(ctx); err != nil {
 		t.Fatal(err)
 	}
 	slept := make(chan error)
@@ -287,7 +290,7 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 	end := make(chan error, 1)
 	go func() {
 		word := at(mem, 0)
-		w := Enter(word, func() bool { return word.Load() != 0 })
+		w := Enter(word, news(func() bool { return word.Load() != 0 }))
 		woken, err := w.Sleep(context.Background(), 0)
 		if woken {
 			t.Error("nobody woke it")
@@ -312,7 +315,7 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 	}
 	// The ticker lives on for others.
 	word := at(other, 0)
-	second := sleeper(context.Background(), word, 0, func() bool { return word.Load() != 0 })
+	second := sleeper(context.Background(), word, 0, news(func() bool { return word.Load() != 0 }))
 	asleep(t, 1)
 	word.Store(1)
 	if err := <-second; err != nil {

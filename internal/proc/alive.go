@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -136,29 +135,38 @@ func ProcessOf(tid int) int {
 	return pid
 }
 
-// A Round judges many words at once, as the ticker does for all words slept
-// on: an owner found alive is not asked for again for each of its locks.
+// A Round judges many words at once, as the ticker does for all words waited
+// for: an owner found alive is not asked for again for each of its locks.
 type Round struct {
-	at    time.Time
-	alive map[[2]uint64]struct{}
+	number uint32
+	last   [2]uint64 // the one found alive last
+	alive  map[[2]uint64]struct{}
 }
 
-const roundLasts = 20 * time.Millisecond
-
-// Judge is Judge, with answers of Alive up to 20 ms old. One goroutine at a
+// Judge is Judge, with answers of Alive from the same round. One goroutine at a
 // time may call it.
-func (r *Round) Judge(tid uint32, prev, next uint64) Verdict {
-	if now := time.Now(); now.Sub(r.at) > roundLasts {
-		r.at = now
-		r.alive = make(map[[2]uint64]struct{})
+func (r *Round) Judge(round, tid uint32, prev, next uint64) Verdict {
+	if round != r.number {
+		r.number, r.last = round, [2]uint64{}
+		clear(r.alive)
 	}
 	owner := [2]uint64{prev, next}
-	if _, ok := r.alive[owner]; ok && TID(prev) == tid {
+	if TID(prev) != tid {
+		return Judge(tid, prev, next)
+	}
+	if owner == r.last {
+		return Alive
+	}
+	if _, ok := r.alive[owner]; ok {
 		return Alive
 	}
 	v := Judge(tid, prev, next)
-	if v == Alive && TID(prev) == tid && len(r.alive) < 1<<16 {
+	if v == Alive && len(r.alive) < 1<<16 {
+		if r.alive == nil {
+			r.alive = make(map[[2]uint64]struct{})
+		}
 		r.alive[owner] = struct{}{}
+		r.last = owner
 	}
 	return v
 }

@@ -198,8 +198,8 @@ func TestJudge(t *testing.T) { // T29, T32, P-K7, P-K8
 			t.Errorf("%s: verdict %d, want %d", x.what, got, x.want)
 		}
 		var r Round
-		r.Judge(x.tid, x.prev, x.next)
-		if got := r.Judge(x.tid, x.prev, x.next); got != x.want {
+		r.Judge(1, x.tid, x.prev, x.next)
+		if got := r.Judge(1, x.tid, x.prev, x.next); got != x.want {
 			t.Errorf("%s: verdict of a round %d, want %d", x.what, got, x.want)
 		}
 	}
@@ -212,10 +212,10 @@ func TestARoundJudgesEachWordByItself(t *testing.T) {
 	dead, deadPrev, deadNext := owner(t)
 	dead.Kill()
 	var r Round
-	if got := r.Judge(TID(prev), deadPrev, deadNext); got != Alive {
+	if got := r.Judge(1, TID(prev), deadPrev, deadNext); got != Alive {
 		t.Errorf("a live TID beside a dead record: %d", got)
 	}
-	if got := r.Judge(TID(deadPrev), deadPrev, deadNext); got != Dead {
+	if got := r.Judge(1, TID(deadPrev), deadPrev, deadNext); got != Dead {
 		t.Errorf("the dead one's own word, in the same round: %d", got)
 	}
 	live.Kill()

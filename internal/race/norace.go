@@ -16,3 +16,9 @@ func ReleaseMerge(addr uintptr) {}
 
 // Forget does nothing in this build.
 func Forget(lo, hi uintptr) {}
+
+// Hide does nothing in this build.
+func Hide() {}
+
+// Show does nothing in this build.
+func Show() {}

@@ -56,6 +56,7 @@ func Detach(lo, hi uintptr) error {
 	for _, t := range tenants {
 		t.Forget(lo, hi)
 	}
+	known.Store(nil)
 	keep := readOnly[:0]
 	for _, s := range readOnly {
 		if s.lo < lo || s.hi > hi {

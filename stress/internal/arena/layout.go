@@ -42,7 +42,8 @@ type Header struct {
 	Kills  atomic.Uint32 // graves dug so far; the next one is Graves[Kills % GraveCount]
 	Faults atomic.Uint32 // broken invariants so far, also those without a text
 	Mode   atomic.Uint32 // the scenario's own switches
-	_      [12]byte
+	Crowd  atomic.Uint32 // goroutines of each worker, if they share one lane; else 0
+	_      [8]byte
 	Phase  atomic.Uint32 // its own cache line: every lane reads it before every operation
 	_      [60]byte
 	Texts  [FaultCount]Fault

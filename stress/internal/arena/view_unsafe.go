@@ -29,6 +29,9 @@ func Word[T any](p *T, index int) uint32 {
 	return loadWord(&words[index])
 }
 
+// Address is where this process sees *p.
+func Address[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
+
 // Bytes is the memory of *p.
 func Bytes[T any](p *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(p)), SizeOf[T]())

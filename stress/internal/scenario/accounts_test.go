@@ -171,7 +171,7 @@ func TestSemaphoreSettle(t *testing.T) {
 	s.Rooms[0].Who.Store(9<<24 | 1)               // lane 0, alive
 	s.Rooms[1].Who.Store(9<<24 | 1 + 6)           // lane 2 of slot 1
 	for range 2 {
-		settleSemaphore(a, 1)
+		s.settle(a, 1)
 	}
 	if s.Certain.Load() != 1 || s.Ambiguous.Load() != 2 {
 		t.Errorf("certain %d ambiguous %d, want 1 and 2", s.Certain.Load(), s.Ambiguous.Load())

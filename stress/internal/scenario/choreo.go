@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,13 +10,10 @@ import (
 	"interlock/stress/internal/procfs"
 )
 
-// director gives the orders of a piece and watches.
+// director gives the orders of a piece with the props of handArea, and watches.
 type director struct {
-	st      Stage
-	a       *arena.Arena
+	*conductor
 	h       *handArea
-	number  uint32    // of the last order
-	orders  [3]uint32 // the last order to each slot
 	samples map[string][]time.Duration
 	rounds  uint64 // of all duels but the last
 	rescued int    // waiters whose wake died with somebody, and whom the look woke
@@ -29,70 +25,26 @@ type director struct {
 const asleepLooks = 5
 
 func newDirector(st Stage) *director {
-	a := st.Arena()
-	return &director{st: st, a: a, h: arena.At[handArea](a.Scenario(), 0), samples: map[string][]time.Duration{}}
+	return direct(newConductor(st), arena.At[handArea](st.Arena().Scenario(), 0))
 }
 
-// order has slot do something, and returns at once.
-func (d *director) order(slot int, op uint32) {
-	d.number++
-	d.orders[slot] = d.number<<8 | op
-	d.a.Slot(slot).Command.Store(d.orders[slot])
-}
-
-// done says whether slot has carried out its last order.
-func (d *director) done(slot int) bool { return d.a.Slot(slot).Reply.Load() == d.orders[slot] }
-
-// do orders and waits until it is done; false: the run is broken off.
-func (d *director) do(slot int, op uint32) bool {
-	d.order(slot, op)
-	return d.until(fmt.Sprintf("worker %d does not finish order %d", slot, op), func() bool { return d.done(slot) })
+func direct(c *conductor, h *handArea) *director {
+	return &director{conductor: c, h: h, samples: map[string][]time.Duration{}}
 }
 
 // sleeper orders slot to wait for something, and gives it the time to fall
 // asleep over it.
 func (d *director) sleeper(slot int, op uint32) bool {
+	return d.sleeperUnless(slot, op, func() bool { return false })
+}
+
+// sleeperUnless is sleeper for a wait that may be over before it is seen.
+func (d *director) sleeperUnless(slot int, op uint32, over func() bool) bool {
 	d.order(slot, op)
 	lane := d.a.Lane(slot, 0)
-	return d.until("a worker does not begin to wait", func() bool { return lane.Label.Load() == LabelWaiting }) &&
-		d.until("a worker that has to wait does not go to sleep", func() bool { return procfs.Asleep(d.st.PID(slot)) }) &&
+	return d.until("a worker does not begin to wait", func() bool { return lane.Label.Load() == LabelWaiting || over() }) &&
+		d.until("a worker that has to wait does not go to sleep", func() bool { return procfs.Asleep(d.st.PID(slot)) || over() }) &&
 		d.rest(200*time.Microsecond)
-}
-
-// until waits for a condition. That it never comes is a hang.
-func (d *director) until(what string, cond func() bool) bool {
-	for p := d.patience(); !cond(); {
-		if p.out() {
-			d.st.Hang("%s", what)
-			return false
-		}
-		if !d.rest(100 * time.Microsecond) {
-			return false
-		}
-	}
-	return true
-}
-
-func (d *director) rest(t time.Duration) bool {
-	time.Sleep(t)
-	return !d.st.Over()
-}
-
-// patience runs out when nothing has happened for the run's time of a hang. Time
-// in which this process itself was kept from running counts little: then the
-// workers may have been, too.
-type patience struct {
-	left time.Duration
-	last time.Time
-}
-
-func (d *director) patience() *patience { return &patience{d.st.Patience(), time.Now()} }
-
-func (p *patience) out() bool {
-	now := time.Now()
-	p.left -= min(now.Sub(p.last), 20*time.Millisecond)
-	p.last = now
-	return p.left < 0
 }
 
 // scene is a moment in which a waiter must be woken.
@@ -147,7 +99,7 @@ func (d *director) served(slots []int) (n int) {
 // the way to wake them, and none of their threads runs or is about to.
 func (d *director) overslept(s scene) bool {
 	for slot := range d.orders {
-		if label := d.a.Lane(slot, 0).Label.Load(); label == labelGiving || label == LabelInside {
+		if label := d.a.Lane(slot, 0).Label.Load(); label == LabelGiving || label == LabelInside {
 			return false
 		}
 	}
@@ -188,10 +140,13 @@ func (d *director) times(kind string, given int64, waiters []int, chain bool) {
 	}
 }
 
-// cast returns the three workers in random order.
+// cast returns three workers in random order.
 func (d *director) cast() (a, b, c int) {
-	p := []int{0, 1, 2}
-	for i := 2; i > 0; i-- {
+	p := make([]int, len(d.orders))
+	for i := range p {
+		p[i] = i
+	}
+	for i := len(p) - 1; i > 0; i-- {
 		j := d.st.Random(i + 1)
 		p[i], p[j] = p[j], p[i]
 	}
@@ -211,7 +166,7 @@ func (d *director) crowd(all *unix.CPUSet, together bool) {
 			}
 		}
 	}
-	for slot := range 3 {
+	for slot := range d.orders {
 		if pid := d.st.PID(slot); pid != 0 {
 			procfs.Pin(pid, &set)
 		}

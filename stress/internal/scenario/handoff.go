@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"fmt"
-
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -28,7 +27,8 @@ type handArea struct {
 	_       [40]byte
 	Tickets atomic.Uint64 // what waiters on Cond wait for; changed under Mu
 	Target  atomic.Uint64 // the process that an order to kill means
-	_       [48]byte
+	GiveAt  atomic.Int64  // not before then is anything given away
+	_       [40]byte
 	Duel    duel
 }
 
@@ -49,19 +49,17 @@ const (
 	opDuel                   // see duel
 )
 
-// A lane's record: when it did what, by CLOCK_MONOTONIC.
+// A lane's record: when it did what, by CLOCK_MONOTONIC. Scenarios that are made
+// of several parts have a word of the record for each: see recDone, recPermit.
 const (
-	recGot  = iota // when it got what it waited for
-	recGave        // when it began to give away what it had
+	recGot  = 2 + iota // when it got what it waited for
+	recGave            // when it began to give away what it had
 )
-
-const labelGiving = LabelOwn // inside Unlock, Release or Signal
 
 func handPlan(name, about string) *Plan {
 	return &Plan{
 		Name:     name,
 		About:    about,
-		Labels:   []string{"giving"},
 		Shape:    Shape{Procs: 3, Lanes: 1},
 		Least:    Shape{Procs: 3, Lanes: 1},
 		Fixed:    true,
@@ -74,30 +72,20 @@ func handPlan(name, about string) *Plan {
 				w.Arena.Mourn(pid)
 				return nil
 			})
-			seen := w.Slot.Command.Load() // orders to a predecessor are not ours
-			return Body{Step: func(l *Lane) error {
-				order := w.Slot.Command.Load()
-				if order == seen {
-					time.Sleep(50 * time.Microsecond)
-					return nil
-				}
-				seen = order
-				err := h.obey(l, order)
-				l.Ops.Add(1)
-				l.Label.Store(LabelIdle)
-				w.Slot.Reply.Store(order)
-				return err
-			}}, nil
+			f := follow(w)
+			return Body{Step: func(l *Lane) error { return f.step(l, h.obey) }}, nil
 		},
-		Words: func(a *arena.Arena) []Word {
-			h := arena.At[handArea](a.Scenario(), 0)
-			return []Word{
-				{"mutex word", lockWord(arena.Word(&h.Mu, 0))},
-				{"semaphore", fmt.Sprintf("value %d nwaiters %d", arena.Word(&h.Sem, 0), arena.Word(&h.Sem, 1))},
-				{"cond", condWord(&h.Cond)},
-				{"tickets", fmt.Sprint(h.Tickets.Load())},
-			}
-		},
+		Words: func(a *arena.Arena) []Word { return arena.At[handArea](a.Scenario(), 0).words() },
+	}
+}
+
+// words are the state of the props.
+func (h *handArea) words() []Word {
+	return []Word{
+		{"mutex word", lockWord(arena.Word(&h.Mu, 0))},
+		{"semaphore", fmt.Sprintf("value %d nwaiters %d", arena.Word(&h.Sem, 0), arena.Word(&h.Sem, 1))},
+		{"cond", condWord(&h.Cond)},
+		{"tickets", fmt.Sprint(h.Tickets.Load())},
 	}
 }
 
@@ -109,7 +97,7 @@ func (h *handArea) obey(l *Lane, order uint32) error {
 		h.Mu.Lock()
 		l.got()
 	case opUnlock, opUnlockKill:
-		l.gives()
+		h.gives(l)
 		h.Mu.Unlock()
 	case opLockBrief:
 		h.Mu.Lock()
@@ -117,7 +105,7 @@ func (h *handArea) obey(l *Lane, order uint32) error {
 		for t := time.Now(); time.Since(t) < 200*time.Microsecond; {
 			runtime.Gosched()
 		}
-		l.gives()
+		h.gives(l)
 		h.Mu.Unlock()
 	case opAcquire:
 		if err := h.Sem.Acquire(context.Background()); err != nil {
@@ -125,18 +113,15 @@ func (h *handArea) obey(l *Lane, order uint32) error {
 		}
 		l.got()
 	case opRelease, opReleaseKill:
-		l.gives()
+		h.gives(l)
 		if err := h.Sem.Release(); err != nil {
 			return err
 		}
 	case opWait:
-		h.Mu.Lock()
-		for h.Tickets.Load() == 0 {
-			h.Cond.Wait(&h.Mu)
+		if err := h.ticket(context.Background()); err != nil {
+			return err
 		}
-		h.Tickets.Add(^uint64(0))
 		l.got()
-		h.Mu.Unlock()
 	case opSignal, opSignalKill, opBroadcast:
 		h.signal(l, order&0xff == opBroadcast)
 	case opDuel:
@@ -150,6 +135,19 @@ func (h *handArea) obey(l *Lane, order uint32) error {
 	return nil
 }
 
+// ticket waits for a ticket and takes it.
+func (h *handArea) ticket(ctx context.Context) error {
+	h.Mu.Lock()
+	defer h.Mu.Unlock()
+	for h.Tickets.Load() == 0 {
+		if err := h.Cond.WaitContext(ctx, &h.Mu); err != nil {
+			return err
+		}
+	}
+	h.Tickets.Add(^uint64(0))
+	return nil
+}
+
 func (h *handArea) signal(l *Lane, all bool) {
 	h.Mu.Lock()
 	h.Tickets.Add(1)
@@ -157,7 +155,7 @@ func (h *handArea) signal(l *Lane, all bool) {
 		h.Tickets.Add(1)
 	}
 	h.Mu.Unlock()
-	l.gives()
+	h.gives(l)
 	if all {
 		h.Cond.Broadcast()
 	} else {
@@ -170,9 +168,23 @@ func (l *Lane) got() {
 	l.Label.Store(LabelInside)
 }
 
-func (l *Lane) gives() {
-	l.Label.Store(labelGiving)
+// gives is called just before something is given away, and comes back when it is
+// to be.
+func (h *handArea) gives(l *Lane) {
+	l.Label.Store(LabelGiving)
+	sharp(h.GiveAt.Load())
 	l.Rec[recGave].Store(uint64(arena.Now()))
+}
+
+// sharp returns at a time by arena.Now. Timers are late; so the last bit it looks
+// at the clock.
+func sharp(at int64) {
+	const last = 1500 * time.Microsecond
+	for left := at - arena.Now(); left > 0; left = at - arena.Now() {
+		if left > int64(last) {
+			time.Sleep(time.Duration(left) - last)
+		}
+	}
 }
 
 // duel is one lane that holds the lock and one that comes for it, again and
@@ -227,7 +239,7 @@ func (d *duel) hold(l *Lane, mu *mutex.Mutex) {
 			scratchpad.Load() // a few nanoseconds each: finer than the clock
 		}
 		asleep := arena.Word(mu, 0)&(1<<31) != 0
-		l.Label.Store(labelGiving)
+		l.Label.Store(LabelGiving)
 		mu.Unlock()
 		l.Label.Store(LabelIdle)
 		step := 10 + l.Rand.Int64N(300)

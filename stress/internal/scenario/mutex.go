@@ -19,16 +19,21 @@ import (
 // it. It is open from before the first change to after the last; each step
 // from "open" on may be repeated.
 type mutexArea struct {
-	Mu      mutex.Mutex
-	_       [24]byte
-	A, B    uint64        // plain: only the lock makes them right
-	Canary  atomic.Uint64 // who is inside: pid<<32 | 1+lane
+	Mu   mutex.Mutex
+	_    [24]byte
+	A, B uint64 // plain: only the lock makes them right
+	insider
 	Open    atomic.Uint64 // 1: the change below is under way
 	Lane    atomic.Uint64 // whose
 	Before  atomic.Uint64 // A and B before
 	Done    atomic.Uint64 // the lane's own count before
 	Repairs atomic.Uint64
 	Redone  atomic.Uint64 // changes that a repair had to finish
+}
+
+// insider says who is inside a lock.
+type insider struct {
+	Canary atomic.Uint64 // pid<<32 | 1+lane; 0: nobody, or one who has not come to say so
 }
 
 // Labels of the mutex scenario; all are inside the lock.
@@ -39,6 +44,8 @@ const (
 	labelRepairing
 )
 
+var mutexLabels = []string{"journal open", "half written", "journal closed", "repairing"}
+
 // recDone counts what a lane finished; kept by the lock's journal.
 const recDone = 0
 
@@ -46,7 +53,7 @@ func mutexPlan() *Plan {
 	return &Plan{
 		Name:     "mutex",
 		About:    "a plain counter under a mutex; owners killed inside are repaired, no update is lost",
-		Labels:   []string{"journal open", "half written", "journal closed", "repairing"},
+		Labels:   mutexLabels,
 		Duration: 2 * time.Second,
 		Shape:    Shape{Procs: 4, Lanes: 8},
 		Least:    Shape{Procs: 1, Lanes: 1},
@@ -58,16 +65,8 @@ func mutexPlan() *Plan {
 			m.Mu.OnOwnerDeath(func(pid int) error { return m.repair(w, pid) })
 			return Body{Step: m.step}, nil
 		},
-		Check: checkMutex,
-		Words: func(a *arena.Arena) []Word {
-			m := arena.At[mutexArea](a.Scenario(), 0)
-			c := m.Canary.Load()
-			return []Word{
-				{"mutex word", lockWord(arena.Word(&m.Mu, 0))},
-				{"inside", fmt.Sprintf("pid %d lane %d (0 0: nobody)", c>>32, uint32(c))},
-				{"journal", fmt.Sprintf("open %d lane %d", m.Open.Load(), m.Lane.Load())},
-			}
-		},
+		Check: func(a *arena.Arena, f *Findings) { arena.At[mutexArea](a.Scenario(), 0).check(a, f) },
+		Words: func(a *arena.Arena) []Word { return arena.At[mutexArea](a.Scenario(), 0).words() },
 	}
 }
 
@@ -81,21 +80,48 @@ func (m *mutexArea) step(l *Lane) error {
 		}
 		return err
 	}
-	me := uint64(l.W.Slot.PID.Load())<<32 | uint64(l.ID+1)
-	if c := m.Canary.Load(); c != 0 {
-		l.Fault("mutex: lane %d (pid %d) is inside, and so is lane %d (pid %d)", l.ID, me>>32, uint32(c)-1, c>>32)
-	}
-	m.Canary.Store(me)
+	m.change(l, 0)
+	return nil
+}
+
+// change is the rest of a step: the lane has the lock, changes what it guards,
+// stays for a while and leaves.
+func (m *mutexArea) change(l *Lane, stay time.Duration) {
+	m.enter(l, "mutex")
 	l.Reach(LabelInside)
 	m.add(l)
-	if c := m.Canary.Load(); c != me {
-		l.Fault("mutex: lane %d (pid %d) came in while lane %d (pid %d) was inside", uint32(c)-1, c>>32, l.ID, me>>32)
-	}
-	m.Canary.Store(0)
+	l.linger(stay)
+	m.leave(l, "mutex")
 	m.Mu.Unlock()
 	l.Ops.Add(1)
 	l.Label.Store(LabelIdle)
-	return nil
+}
+
+func (l *Lane) name() uint64 { return uint64(l.W.Slot.PID.Load())<<32 | uint64(l.ID+1) }
+
+// enter is called by who has the lock: nobody else may be inside.
+func (in *insider) enter(l *Lane, what string) {
+	me := l.name()
+	if c := in.Canary.Load(); c != 0 {
+		l.Fault("%s: lane %d (pid %d) is inside, and so is lane %d (pid %d)", what, l.ID, me>>32, uint32(c)-1, c>>32)
+	}
+	in.Canary.Store(me)
+}
+
+// leave is called by who still has the lock.
+func (in *insider) leave(l *Lane, what string) {
+	me := l.name()
+	if c := in.Canary.Load(); c != me {
+		l.Fault("%s: lane %d (pid %d) came in while lane %d (pid %d) was inside", what, uint32(c)-1, c>>32, l.ID, me>>32)
+	}
+	in.Canary.Store(0)
+}
+
+// linger stays inside, so that the patience of others comes to its end.
+func (l *Lane) linger(d time.Duration) {
+	if d > 0 {
+		time.Sleep(d)
+	}
 }
 
 // add is the change, one step at a time.
@@ -184,8 +210,17 @@ func (m *mutexArea) repair(w *Worker, pid int) error {
 	return nil
 }
 
-func checkMutex(a *arena.Arena, f *Findings) {
-	m := arena.At[mutexArea](a.Scenario(), 0)
+// words are the state of the mutex and of what it guards.
+func (m *mutexArea) words() []Word {
+	c := m.Canary.Load()
+	return []Word{
+		{"mutex word", lockWord(arena.Word(&m.Mu, 0))},
+		{"inside", fmt.Sprintf("pid %d lane %d (0 0: nobody)", c>>32, uint32(c))},
+		{"journal", fmt.Sprintf("open %d lane %d", m.Open.Load(), m.Lane.Load())},
+	}
+}
+
+func (m *mutexArea) check(a *arena.Arena, f *Findings) {
 	want := a.Sum(recDone)
 	if m.A != want || m.B != want {
 		f.Faults = append(f.Faults, fmt.Sprintf("mutex: the counters are %d and %d after %d increments under the lock", m.A, m.B, want))

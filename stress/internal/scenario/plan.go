@@ -25,6 +25,7 @@ const (
 	LabelParked        // between two operations, because of PhasePause
 	LabelWaiting
 	LabelInside // holds the lock or a permit
+	LabelGiving // about to give it away, inside Unlock, Release or Signal
 	LabelOwn    // the first of the scenario's own
 )
 
@@ -39,6 +40,10 @@ type Plan struct {
 	Fixed    bool          // Shape is part of the scenario and cannot be asked for
 	NoKills  bool          // the supervisor kills nobody of its own accord
 	Directed bool          // workers do nothing but what Conduct has them do
+	Crowd    bool          // its goroutines are too many for a lane each: those of a worker share one
+
+	// MostKills bounds the kills a second, whatever was asked for; 0: it does not.
+	MostKills float64
 
 	// Traps are labels at which a worker can be made to stand still and be
 	// killed; those in Held are inside the lock, so that a repair is due.
@@ -57,6 +62,20 @@ type Plan struct {
 
 // Shape is a number of processes and of goroutines in each.
 type Shape struct{ Procs, Lanes int }
+
+// What a shape may ask for: a lane takes memory, and a look at every one time.
+const (
+	mostLanes = 4096
+	mostCrowd = 100_000
+)
+
+// Most is how many goroutines a worker of this scenario may have.
+func (p *Plan) Most() int {
+	if p.Crowd {
+		return mostCrowd
+	}
+	return mostLanes
+}
 
 // Body is what a worker process does.
 type Body struct {
@@ -130,6 +149,8 @@ func All() []*Plan {
 		seqlockPlan(),
 		segmentPlan(),
 		deadWaiterPlan(),
+		herdPlan(),
+		timeoutsPlan(),
 	}
 }
 
@@ -155,6 +176,8 @@ func (p *Plan) LabelName(label uint32) string {
 		return "waiting"
 	case LabelInside:
 		return "inside"
+	case LabelGiving:
+		return "giving"
 	}
 	if i := int(label - LabelOwn); i < len(p.Labels) {
 		return p.Labels[i]

@@ -28,6 +28,7 @@ type semArea struct {
 	// The supervisor's accounts since the last recount.
 	Certain   atomic.Uint64 // permits that died with their holders
 	Ambiguous atomic.Uint64 // lanes killed where they may have held one
+	Asleep    atomic.Uint64 // lanes killed, since the beginning, where they may have been counted as waiting
 
 	Lost   atomic.Uint64 // permits restored by recounts so far
 	Exact  atomic.Uint64 // recounts without ambiguity
@@ -49,7 +50,7 @@ const (
 	permitReleasing
 )
 
-const recPermit = 0
+const recPermit = 1
 
 // semEpoch is the time between two recounts.
 const semEpoch = 120 * time.Millisecond
@@ -58,47 +59,54 @@ func semaphorePlan() *Plan {
 	return &Plan{
 		Name:     "semaphore",
 		About:    "never more inside than permits; none lost or made but those that die with their holders",
-		Labels:   []string{"releasing"},
 		Duration: 1600 * time.Millisecond,
 		Shape:    Shape{Procs: 4, Lanes: 4},
 		Least:    Shape{Procs: 1, Lanes: 2},
 		Traps:    []uint32{LabelInside},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[semArea]() },
 		Setup: func(a *arena.Arena) {
-			s := arena.At[semArea](a.Scenario(), 0)
-			n := min(max(a.LaneCount()/4, 1), maxPermits)
-			s.Permits.Store(uint64(n))
-			s.Sem.Init(uint32(n))
+			arena.At[semArea](a.Scenario(), 0).setup(max(a.LaneCount()/4, 1))
 		},
 		Attach: func(w *Worker) (Body, error) {
 			s := arena.At[semArea](w.Arena.Scenario(), 0)
 			return Body{Step: s.step}, nil
 		},
 		Conduct: conductSemaphore,
-		Settle:  settleSemaphore,
-		Check:   checkSemaphore,
-		Words: func(a *arena.Arena) []Word {
-			s := arena.At[semArea](a.Scenario(), 0)
-			words := []Word{{"semaphore", fmt.Sprintf("value %d nwaiters %d of %d permits",
-				arena.Word(&s.Sem, 0), arena.Word(&s.Sem, 1), s.Permits.Load())}}
-			for i := range s.Permits.Load() {
-				if who := s.Rooms[i].Who.Load(); who != 0 {
-					words = append(words, Word{fmt.Sprintf("room %d", i), fmt.Sprintf("lane %d", laneOf(who))})
-				}
-			}
-			return words
-		},
+		Settle:  func(a *arena.Arena, slot int) { arena.At[semArea](a.Scenario(), 0).settle(a, slot) },
+		Check:   func(a *arena.Arena, f *Findings) { arena.At[semArea](a.Scenario(), 0).check(f) },
+		Words:   func(a *arena.Arena) []Word { return arena.At[semArea](a.Scenario(), 0).words() },
 	}
+}
+
+// setup makes n permits, if there are rooms for so many.
+func (s *semArea) setup(n int) {
+	n = min(n, maxPermits)
+	s.Permits.Store(uint64(n))
+	s.Sem.Init(uint32(n))
+}
+
+// words are the state of the semaphore and who is inside.
+func (s *semArea) words() []Word {
+	words := []Word{{"semaphore", fmt.Sprintf("value %d nwaiters %d of %d permits",
+		arena.Word(&s.Sem, 0), arena.Word(&s.Sem, 1), s.Permits.Load())}}
+	for i := range s.Permits.Load() {
+		if who := s.Rooms[i].Who.Load(); who != 0 {
+			words = append(words, Word{fmt.Sprintf("room %d", i), fmt.Sprintf("lane %d", laneOf(who))})
+		}
+	}
+	return words
 }
 
 // laneOf is the lane in a room's word.
 func laneOf(who uint64) int { return int(who&(1<<24-1)) - 1 }
 
-// step takes a permit, occupies a room for a moment, and gives both back.
-func (s *semArea) step(l *Lane) error {
+func (s *semArea) step(l *Lane) error { return s.visit(l, s.acquire, 0) }
+
+// visit takes a permit, occupies a room for a moment, and gives both back.
+func (s *semArea) visit(l *Lane, acquire func(l *Lane) bool, stay time.Duration) error {
 	l.Label.Store(LabelWaiting)
 	l.Rec[recPermit].Store(permitAcquiring)
-	if !s.acquire(l) {
+	if !acquire(l) {
 		l.Rec[recPermit].Store(permitNone)
 		l.Label.Store(LabelIdle)
 		return nil
@@ -110,11 +118,12 @@ func (s *semArea) step(l *Lane) error {
 	for range l.Rand.Uint32N(64) {
 		scratchpad.Add(1) // stay a little
 	}
+	l.linger(stay)
 	if who := r.Who.Load(); who != me {
 		l.Fault("semaphore: the room of lane %d was given to lane %d", l.ID, laneOf(who))
 	}
 	r.Who.Store(0)
-	l.Label.Store(LabelOwn)
+	l.Label.Store(LabelGiving)
 	l.Rec[recPermit].Store(permitReleasing)
 	if err := s.Sem.Release(); err != nil {
 		return err
@@ -136,7 +145,11 @@ func (s *semArea) acquire(l *Lane) bool {
 		defer cancel()
 		ctx = short
 	}
-	err := s.Sem.Acquire(ctx)
+	return s.acquired(l, ctx, s.Sem.Acquire(ctx))
+}
+
+// acquired says whether an Acquire that returned err took a permit.
+func (s *semArea) acquired(l *Lane, ctx context.Context, err error) bool {
 	if err != nil && ctx.Err() == nil {
 		l.Fault("semaphore: Acquire failed although its context was not done: %v", err)
 	}
@@ -198,6 +211,10 @@ func (s *semArea) recount(a *arena.Arena) {
 		a.Fault(-1, "semaphore: %d permits at rest; %d in all, %d died with their holders, %d perhaps: expected %d to %d",
 			value, permits, certain, ambiguous, int64(permits-certain)-int64(ambiguous), permits-certain)
 	}
+	// Who does not sleep has taken back that he does, unless he died asleep.
+	if counted, dead := uint64(arena.Word(&s.Sem, 1)), s.Asleep.Load(); counted > dead {
+		a.Fault(-1, "semaphore: nobody waits, but %d are counted as waiting; at most %d died so", counted, dead)
+	}
 	if ambiguous == 0 {
 		s.Exact.Add(1)
 	} else {
@@ -214,17 +231,19 @@ func (s *semArea) recount(a *arena.Arena) {
 	s.Ambiguous.Store(0)
 }
 
-// settleSemaphore takes a dead worker's lanes into the accounts and frees
-// their rooms: their permits are gone, so nobody else can be in need of them.
-func settleSemaphore(a *arena.Arena, slot int) {
-	s := arena.At[semArea](a.Scenario(), 0)
+// settle takes a dead worker's lanes into the accounts and frees their rooms:
+// their permits are gone, so nobody else can be in need of them.
+func (s *semArea) settle(a *arena.Arena, slot int) {
 	n := int(a.Lanes.Load())
 	for j := range n {
 		rec := &a.Lane(slot, j).Rec[recPermit]
 		switch rec.Load() {
 		case permitHeld:
 			s.Certain.Add(1)
-		case permitAcquiring, permitReleasing:
+		case permitAcquiring:
+			s.Ambiguous.Add(1)
+			s.Asleep.Add(1)
+		case permitReleasing:
 			s.Ambiguous.Add(1)
 		}
 		rec.Store(permitNone)
@@ -236,8 +255,7 @@ func settleSemaphore(a *arena.Arena, slot int) {
 	}
 }
 
-func checkSemaphore(a *arena.Arena, f *Findings) {
-	s := arena.At[semArea](a.Scenario(), 0)
+func (s *semArea) check(f *Findings) {
 	permits, value := s.Permits.Load(), uint64(s.Sem.Value())
 	if value != permits || s.Certain.Load()+s.Ambiguous.Load() != 0 {
 		f.Faults = append(f.Faults, fmt.Sprintf("semaphore: all have left, nobody was killed since the last recount, "+

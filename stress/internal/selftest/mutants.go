@@ -26,6 +26,9 @@ var (
 	runPair      = []string{"condvar", "-duration", "3s", "-hang", "2s", "-procs", "2", "-goroutines", "1", "-kill", "0"}
 	runSeqlock   = []string{"seqlock", "-duration", "3s", "-hang", "2s"}
 	runSegment   = []string{"segment", "-duration", "2s", "-hang", "2s"}
+	runHerd      = []string{"herd", "-duration", "1s", "-hang", "2s"}
+	runImpatient = []string{"timeouts", "-duration", "5s", "-hang", "2s", "-goroutines", "32", "-kill", "0"}
+	runTimeouts  = []string{"timeouts", "-duration", "5s", "-hang", "2s"}
 )
 
 // Mutants are the bugs that must be caught.
@@ -33,7 +36,9 @@ func Mutants() []Mutant {
 	var all []Mutant
 	all = append(all, mutexMutants...)
 	all = append(all, wakeMutants...)
+	all = append(all, localMutants...)
 	all = append(all, otherMutants...)
+	all = append(all, cancelMutants...)
 	return all
 }
 
@@ -44,9 +49,9 @@ var mutexMutants = []Mutant{
 		Bug:  "Lock and Unlock do nothing",
 		Run:  runMutex,
 		Edits: []Edit{
-			{"mutex/mutex.go", "func (m *Mutex) Lock() {\n\tif !m.lockFast() {", "func (m *Mutex) Lock() {\n\tif false {"},
-			{"mutex/mutex.go", "if me := proc.Me(); !m.word.CompareAndSwap(proc.TID(me), 0) { // E-M4\n\t\tm.unlockSlow()\n",
-				"if me := proc.Me(); !m.word.CompareAndSwap(proc.TID(me), 0) {\n\t\treturn\n"},
+			{"mutex/mutex.go", "if !m.grab(me) || m.prev.Load() != me && !m.overtaken() {", "if me == 0 {"},
+			{"mutex/mutex.go", "if park.Listens(&m.word) || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n",
+				"if park.Listens(&m.word) && false || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) {\n\t\treturn\n"},
 		},
 	},
 	{
@@ -54,7 +59,7 @@ var mutexMutants = []Mutant{
 		Bug:  "the word is looked at, then stored to, where a CAS belongs",
 		Run:  runMutex,
 		Edits: []Edit{
-			{"mutex/mutex.go", "m.word.CompareAndSwap(0, proc.TID(me)) &&", "m.word.Load() == 0 && func() bool { m.word.Store(proc.TID(me)); return true }() &&"},
+			{"mutex/mutex.go", "m.word.CompareAndSwap(0, proc.TID(me)) // E-M1", "m.word.Load() == 0 && func() bool { m.word.Store(proc.TID(me)); return true }()"},
 			{"mutex/slow.go", "if m.word.CompareAndSwap(v, proc.TID(proc.Me())|v&robust.Waiters|p.waiters) {",
 				"if m.word.Load() == v {\n\t\t\t\tm.word.Store(proc.TID(proc.Me()) | v&robust.Waiters | p.waiters)"},
 		},
@@ -88,16 +93,16 @@ var wakeMutants = []Mutant{
 		Run:  runHandoff,
 		Edits: []Edit{
 			{"mutex/word.go", "if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)\n",
-				"if func() bool {\n\t\t\tif v&robust.Waiters != 0 {\n\t\t\t\t_, _ = futex.Wake(&m.word, wake)\n\t\t\t}\n\t\t\treturn m.word.CompareAndSwap(v, 0)\n\t\t}() {\n"},
-			{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\t_, _ = futex.Wake(&m.word, wake)", "mark.At(\"E-M5 released not woken\")"},
+				"if func() bool {\n\t\t\tif v&robust.Waiters != 0 {\n\t\t\t\twoken, _ = futex.Wake(&m.word, wake)\n\t\t\t}\n\t\t\treturn m.word.CompareAndSwap(v, 0)\n\t\t}() {\n"},
+			{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\twoken, _ = futex.Wake(&m.word, wake)", "mark.At(\"E-M5 released not woken\")"},
 		},
 	},
 	{
 		Name: "no-wake",
 		Bug:  "Unlock wakes nobody",
 		Run:  runHandoff,
-		Edits: []Edit{{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\t_, _ = futex.Wake(&m.word, wake)",
-			"mark.At(\"E-M5 released not woken\")\n\t\t\t\t_, _ = futex.Wake(&m.word, 0)"}},
+		Edits: []Edit{{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\twoken, _ = futex.Wake(&m.word, wake)",
+			"mark.At(\"E-M5 released not woken\")\n\t\t\t\twoken, _ = futex.Wake(&m.word, 0)"}},
 	},
 	{
 		Name:  "forgotten-waiters",
@@ -111,27 +116,27 @@ var wakeMutants = []Mutant{
 		Run:  runHandoff,
 		Edits: []Edit{
 			{"futex/sys_unsafe.go", "opWake, uintptr(n), 0, 0, 0)", "opWake|opPrivate, uintptr(n), 0, 0, 0)"},
-			{"futex/sys_unsafe.go", "{val: uint64(val), addr: uint64(p(addr)), flags: waitvU32}", "{val: uint64(val), addr: uint64(p(addr)), flags: waitvU32 | opPrivate}"},
+			{"futex/sys_unsafe.go", "flags: waitvU32}", "flags: waitvU32 | opPrivate}"},
 		},
 	},
 	{
 		Name: "unconditional-store",
 		Bug:  "Unlock decides by a look at the word and some microseconds later stores to it, whatever it holds by then",
 		Run:  runHandoff,
-		Edits: []Edit{{"mutex/mutex.go", "!m.word.CompareAndSwap(proc.TID(me), 0) { // E-M4\n",
-			"m.word.Load() == proc.TID(me) {\n\t\tfor range 5000 {\n\t\t\tproc.Me()\n\t\t}\n\t\tm.word.Store(0)\n\t} else {\n"}},
+		Edits: []Edit{{"mutex/mutex.go", "!m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n\t} else {\n",
+			"m.word.Load() != proc.TID(proc.Me()) {\n\t\tm.unlockSlow()\n\t} else {\n\t\tfor range 5000 {\n\t\t\tproc.Me()\n\t\t}\n\t\tm.word.Store(0)\n"}},
 	},
 	{
 		Name:  "stale-expected",
 		Bug:   "a waiter whose CAS failed expects the old value again, and spins for ever (P-M6)",
 		Run:   runHandoff,
-		Edits: []Edit{{"mutex/slow.go", "\t\t\treturn v | robust.Waiters, true\n\t\t}\n\t\tv = m.word.Load()\n", "\t\t\treturn v | robust.Waiters, true\n\t\t}\n"}},
+		Edits: []Edit{{"mutex/slow.go", "\t\t\treturn v | robust.Waiters\n\t\t}\n\t\tv = m.word.Load()\n", "\t\t\treturn v | robust.Waiters\n\t\t}\n"}},
 	},
 	{
 		Name:  "no-look",
 		Bug:   "nobody looks at the words slept on: a wake that died with its receiver stays lost (P-M2)",
 		Run:   runDead,
-		Edits: []Edit{{"internal/park/look.go", "if w.lookOnce() {", "if w.lookOnce() && false {"}},
+		Edits: []Edit{{"internal/park/look.go", "switch w.lookOnce() {", "switch w.lookOnce() & 0 {"}},
 	},
 	{
 		Name:  "heir-forgets-waiters",
@@ -164,6 +169,30 @@ var wakeMutants = []Mutant{
 		Edits: []Edit{
 			{"condvar/condvar.go", "\tw := park.Join(&c.seq, c.counts)\n\tm.Unlock()\n", "\tm.Unlock()\n\tw := park.Join(&c.seq, c.counts)\n"},
 		},
+	},
+}
+
+// localMutants break the waiting inside a process.
+var localMutants = []Mutant{
+	{
+		Name: "listeners-overlooked",
+		Bug:  "Unlock does not ask whether goroutines of its own process listen",
+		Run:  runHerd,
+		Edits: []Edit{
+			{"internal/park/handover.go", "return bucketOf(word).listening.Load() != 0", "return false"},
+		},
+	},
+	{
+		Name:  "handed-over-and-released",
+		Bug:   "Unlock hands the mutex over and frees the word as well",
+		Run:   runHerd,
+		Edits: []Edit{{"mutex/slow.go", "case park.HandedOver: // E-M11\n\t\treturn\n", "case park.HandedOver:\n"}},
+	},
+	{
+		Name:  "handed-over-to-nobody",
+		Bug:   "who is handed the mutex at the moment of giving up does not pass it on",
+		Run:   runImpatient,
+		Edits: []Edit{{"mutex/slow.go", "if !p.held {\n\t\tm.unlockSlow()\n\t}", "if !p.held {\n\t\treturn\n\t}"}},
 	},
 }
 
@@ -204,5 +233,48 @@ var otherMutants = []Mutant{
 		Bug:   "the initialiser's lock is not taken",
 		Run:   runSegment,
 		Edits: []Edit{{"shm/publish.go", "ok, err := tryFlock(f)\n", "ok, err := true, error(nil)\n"}},
+	},
+}
+
+// cancelMutants do wrong what only a deadline brings about, or only a crowd shows.
+var cancelMutants = []Mutant{
+	{
+		Name:  "semaphore-stays-counted",
+		Bug:   "a cancelled waiter does not take back that it waits: each Release calls the kernel from then on",
+		Run:   runTimeouts,
+		Edits: []Edit{{"semaphore/word.go", "s.data.CompareAndSwap(d, d-oneWaiter) { // E-S5", "s.data.CompareAndSwap(d, d) { // E-S5"}},
+	},
+	{
+		Name: "semaphore-takes-and-refuses",
+		Bug:  "a cancelled waiter takes a permit if there is one, and says that it has none",
+		Run:  runTimeouts,
+		Edits: []Edit{{"semaphore/word.go", "s.data.CompareAndSwap(d, d-oneWaiter) { // E-S5",
+			"s.data.CompareAndSwap(d, d-oneWaiter-min(d&valueMask, 1)) { // E-S5"}},
+	},
+	{
+		Name: "cancelled-without-mutex",
+		Bug:  "a cancelled Wait returns without having locked the mutex again",
+		Run:  runTimeouts,
+		Edits: []Edit{{"condvar/condvar.go", "\tif dead := inherit.Lock(context.Background(), m); dead != nil {",
+			"\tif err != nil {\n\t\treturn err\n\t}\n\tif dead := inherit.Lock(context.Background(), m); dead != nil {"}},
+	},
+	{
+		Name:  "cancelled-with-wake",
+		Bug:   "a sleep that used up a wake says that it was cancelled",
+		Run:   runTimeouts,
+		Edits: []Edit{{"futex/sleeper.go", "\tcase errno == 0:\n", "\tcase errno == 0 && !wasRoused:\n"}},
+	},
+	{
+		Name: "cancelled-store-stores",
+		Bug:  "a Store that is cancelled writes all the same",
+		Run:  runTimeouts,
+		Edits: []Edit{{"seqlock/seqlock.go", "Store(ctx context.Context, src *T) error {\n\tlayout.MustBeFlat[T](\"seqlock\")\n\tif err := enter(ctx, addr(s), &s.mu); err != nil {\n",
+			"Store(ctx context.Context, src *T) error {\n\tlayout.MustBeFlat[T](\"seqlock\")\n\tif err := enter(ctx, addr(s), &s.mu); err != nil {\n\t\ts.write(src)\n"}},
+	},
+	{
+		Name:  "broadcast-as-signal",
+		Bug:   "a broadcast is counted as a signal: of all that wait in a process one is roused",
+		Run:   runHerd,
+		Edits: []Edit{{"condvar/condvar.go", "c.casts.Add(1)", "c.casts.Add(0)"}},
 	},
 }

@@ -105,7 +105,8 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 }
 
 // control runs the sound library through every run that the mutants need: a
-// harness that cries wolf catches everything.
+// harness that cries wolf catches everything. A missed threshold catches nothing,
+// so there it is no failure either.
 func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Writer) (report.Code, error) {
 	binary := filepath.Join(dir, "stress")
 	if err := build(ctx, root, "", binary); err != nil {
@@ -125,7 +126,7 @@ func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Wri
 			return report.Setup, o.err
 		}
 		word := "SOUND "
-		if o.code != report.Pass {
+		if o.code != report.Pass && o.code != report.Late {
 			word, code = "FAILED", report.Worse(code, o.code)
 		}
 		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, "the library as it is", m.Run[0], o.after.Seconds(), o.why)

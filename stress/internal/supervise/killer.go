@@ -28,6 +28,9 @@ const (
 
 func newKiller(c *crew, rate float64, seed uint64) *killer {
 	k := &killer{crew: c, rand: rand.New(rand.NewPCG(seed, 0x6b696c6c))}
+	if most := c.plan.MostKills; most > 0 {
+		rate = min(rate, most)
+	}
 	if rate > 0 {
 		k.mean = time.Duration(float64(time.Second) / rate)
 	}

@@ -67,13 +67,20 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 		Name: plan.Name, Seed: opts.Seed, Verdict: report.Pass.String(),
 		Procs: opts.Shape.Procs, Goroutines: opts.Shape.Lanes,
 	}
-	a, err := arena.Create(opts.Shape.Procs, opts.Shape.Lanes, plan.Area(opts.Shape.Procs, opts.Shape.Lanes))
+	lanes := opts.Shape.Lanes
+	if plan.Crowd {
+		lanes = 1
+	}
+	a, err := arena.Create(opts.Shape.Procs, lanes, plan.Area(opts.Shape.Procs, lanes))
 	if err != nil {
 		r.Add(report.Setup, err.Error())
 		return r
 	}
 	defer a.Close()
 	a.Seed.Store(opts.Seed)
+	if plan.Crowd {
+		a.Crowd.Store(uint32(opts.Shape.Lanes))
+	}
 	if plan.Setup != nil {
 		plan.Setup(a)
 	}

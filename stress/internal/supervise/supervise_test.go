@@ -184,6 +184,31 @@ func TestKilledAreReplaced(t *testing.T) {
 	}
 }
 
+// A scenario may bound the kills that are asked for.
+func TestMostKills(t *testing.T) {
+	for _, c := range []struct {
+		asked, most float64
+		mean        time.Duration
+	}{{100, 0, 10 * time.Millisecond}, {100, 5, 200 * time.Millisecond}, {2, 5, 500 * time.Millisecond}, {0, 5, 0}} {
+		k := newKiller(&crew{plan: &scenario.Plan{MostKills: c.most}}, c.asked, 1)
+		if k.mean != c.mean {
+			t.Errorf("%+v: %v between two kills", c, k.mean)
+		}
+	}
+}
+
+// A crowd shares one lane for each worker, and its size is what was asked for.
+func TestCrowdSharesALane(t *testing.T) {
+	lanes, crowd := uint32(0), uint32(0)
+	r := run(t, "good", func(p *scenario.Plan, o *Options) {
+		p.Crowd = true
+		p.Setup = func(a *arena.Arena) { lanes, crowd = a.Lanes.Load(), a.Crowd.Load() }
+	})
+	if r.Code != report.Pass || r.Goroutines != 2 || lanes != 1 || crowd != 2 {
+		t.Errorf("code %d, %d goroutines, %d lanes, a crowd of %d", r.Code, r.Goroutines, lanes, crowd)
+	}
+}
+
 // Everybody parks for a pause, also the replacements of the killed, and goes
 // on afterwards.
 func TestPause(t *testing.T) {

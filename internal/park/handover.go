@@ -1,0 +1,179 @@
+package park
+
+import (
+	"sync/atomic"
+	"time"
+
+	"interlock/internal/race"
+)
+
+// Who is next at a mutex. Goroutines of the process that holds it need neither
+// the kernel nor a mark in the word: they listen, and the unlock asks here
+// whether anybody does. It can then let go, so that whoever comes first has it,
+// newcomers included: that is quickest, since a newcomer is awake. Or it can
+// hand over to the oldest, which leaves the word as it is.
+//
+//	the oldest has waited            the unlock
+//	less than Patience               lets go, and calls the oldest
+//	longer                           hands over
+//	longer, another process sleeps,  lets go, and this process stands back until another
+//	and the turn is over             one has come, for standBack at most
+//
+// So in one process nobody is overtaken who has waited for Patience; and a
+// process has the mutex for a turn at most while others wait.
+const (
+	// Patience is how long newcomers may overtake those that queue.
+	Patience = time.Millisecond
+
+	turnTime  = 500 * time.Microsecond
+	turnCount = 1000
+	standBack = 2 * time.Millisecond
+)
+
+// turn is since when the mutex was handed over inside this process without
+// being let go.
+type turn struct {
+	since int64
+	count int
+	back  int64 // standing back: until then
+}
+
+// EnterLock is Enter for a mutex.
+func EnterLock(word *atomic.Uint32, look Look) *Waiter {
+	return enter(&Waiter{word: word, look: look}, forLock)
+}
+
+// EnterAcquire is Enter for a semaphore.
+func EnterAcquire(word *atomic.Uint32, look Look) *Waiter {
+	return enter(&Waiter{word: word, look: look}, forPermit)
+}
+
+// Listens reports whether an unlock may have somebody of this process to call.
+// If not, nobody had said so (Expect) before the caller's last atomic access to
+// the word; who does so looks at the word afterwards.
+func Listens(word *atomic.Uint32) bool {
+	race.Hide()
+	n := bucketOf(word).listening.Load()
+	race.Show()
+	return n != 0
+}
+
+// Expect says that w, if it is the oldest, is going to Listen, and is to be
+// called by the next unlock. It must look at the word once more before.
+func (w *Waiter) Expect() {
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := w.queue; q != nil && q.oldest == w {
+		q.setListens(true)
+	}
+}
+
+// MayOvertake reports whether a newcomer may take the word before those that
+// queue for it in this process.
+func MayOvertake(word *atomic.Uint32) bool {
+	b := bucketOf(word)
+	race.Hide()
+	n := b.queued.Load()
+	race.Show()
+	if n == 0 {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queueOf(word)
+	if q == nil {
+		return true
+	}
+	t := now()
+	return t >= q.turn.back && t-q.oldest.since < int64(Patience)
+}
+
+// What an unlock is to do.
+type Unlock int
+
+const (
+	HandedOver Unlock = iota // nothing: the oldest has the mutex
+	LetGo                    // release it, and Call
+	GiveTurn                 // release it such that this process's fast path fails, and then say Turned
+)
+
+// HandOver decides who is next, for a mutex that this process holds; others:
+// another process may be asleep for it.
+func HandOver(word *atomic.Uint32, others bool) Unlock {
+	b := bucketOf(word)
+	b.mu.Lock()
+	q := b.queueOf(word)
+	if q == nil {
+		b.mu.Unlock()
+		return LetGo
+	}
+	t := now()
+	w := q.oldest
+	if t-w.since < int64(Patience) {
+		b.mu.Unlock()
+		return LetGo
+	}
+	if q.turn.count == 0 || !others {
+		q.turn = turn{since: t}
+	}
+	if q.turn.count++; others && (q.turn.count > turnCount || t-q.turn.since > int64(turnTime)) {
+		q.turn = turn{back: t + int64(standBack)}
+		b.mu.Unlock()
+		return GiveTurn
+	}
+	w.give(false)
+	b.mu.Unlock()
+	w.rouse()
+	return HandedOver
+}
+
+// Turned says whether a release after GiveTurn woke another process. If not,
+// nobody there wants it, and this process need not stand back.
+func Turned(word *atomic.Uint32, woke bool) {
+	b := bucketOf(word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queueOf(word); q != nil {
+		if !woke {
+			q.turn = turn{}
+		}
+		q.callOldest()
+	}
+}
+
+// StandsBack is for how long the oldest must leave a free word to others.
+func (w *Waiter) StandsBack() time.Duration {
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := w.queue; q != nil && q.turn.back != 0 {
+		if d := q.turn.back - now(); d > 0 {
+			return time.Duration(d)
+		}
+		q.turn = turn{}
+	}
+	return 0
+}
+
+// StoodBack: somebody has come, or the time is over.
+func (w *Waiter) StoodBack() {
+	b := bucketOf(w.word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.queue != nil {
+		w.queue.turn = turn{}
+	}
+}
+
+// Call has the oldest look at a word that has just changed, unless it sleeps in
+// the kernel: then the kernel's queue and the word's protocol see to it.
+func Call(word *atomic.Uint32) {
+	b := bucketOf(word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queueOf(word); q != nil {
+		q.turn = turn{back: q.turn.back}
+		q.callOldest()
+	}
+}

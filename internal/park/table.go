@@ -1,0 +1,182 @@
+package park
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"interlock/internal/race"
+	"interlock/internal/region"
+)
+
+// The waiters of this process by their words' addresses: a hash table of
+// queues. An unlock asks it each time whether anybody of this process is to be
+// called, so each bucket has counts that can be read without its lock.
+const (
+	bucketBits = 10
+	cacheLine  = 64
+)
+
+type bucket struct {
+	listening atomic.Int32 // mutexes here whose oldest waiter is to be called by an unlock
+	queued    atomic.Int32 // waiters for mutexes and semaphores
+	mu        sync.Mutex
+	queues    *queue // a list
+	_         [cacheLine - 24]byte
+}
+
+var buckets [1 << bucketBits]bucket
+
+// queue is who waits for one word, in order of arrival. Guarded by its bucket.
+type queue struct {
+	word           *atomic.Uint32
+	bucket         *bucket
+	next           *queue // in the bucket
+	oldest, newest *Waiter
+	kind           kind
+	listens        bool   // of a mutex: the oldest is to be called by the next unlock
+	turn           turn   // of a mutex
+	last           uint32 // of a group: the signals it has dealt with
+}
+
+// waiting is how many there are in all queues: the ticker runs while there are any.
+var waiting atomic.Int64
+
+func bucketOf(word *atomic.Uint32) *bucket {
+	return &buckets[uint64(key(word))>>2*0x9e3779b97f4a7c15>>(64-bucketBits)]
+}
+
+type kind int
+
+const (
+	forNews   kind = iota // a group, or a word that nothing special is known of
+	forLock               // a mutex
+	forPermit             // a semaphore
+)
+
+func (b *bucket) queueOf(word *atomic.Uint32) *queue {
+	q := b.queues
+	for q != nil && q.word != word {
+		q = q.next
+	}
+	return q
+}
+
+func (b *bucket) drop(q *queue) {
+	at := &b.queues
+	for *at != q {
+		at = &(*at).next
+	}
+	*at = q.next
+}
+
+func (b *bucket) enqueue(w *Waiter, k kind) {
+	q := b.queueOf(w.word)
+	if q == nil {
+		q = &queue{word: w.word, bucket: b, next: b.queues, kind: k}
+		b.queues = q
+	}
+	w.queue, w.older = q, q.newest
+	if q.newest == nil {
+		q.oldest = w
+		w.callUp()
+	} else {
+		q.newest.newer = w
+	}
+	q.newest = w
+	waiting.Add(1)
+	if k != forNews {
+		b.queued.Add(1)
+	}
+}
+
+// dequeue takes w off its queue. If that makes another one the oldest, it is
+// called on demand.
+func (w *Waiter) dequeue(callNext bool) {
+	q := w.queue
+	w.queue = nil
+	waiting.Add(-1)
+	if q.kind != forNews {
+		q.bucket.queued.Add(-1)
+	}
+	if w.newer != nil {
+		w.newer.older = w.older
+	} else {
+		q.newest = w.older
+	}
+	if w.older != nil {
+		w.older.newer = w.newer
+		return
+	}
+	q.oldest = w.newer
+	switch {
+	case q.oldest == nil:
+		q.setListens(false)
+		q.bucket.drop(q)
+	case callNext:
+		q.callOldest()
+	default:
+		q.setListens(true)
+	}
+}
+
+// setListens notes whether the next unlock is to call the oldest.
+func (q *queue) setListens(on bool) {
+	if q.kind != forLock || q.listens == on {
+		return
+	}
+	q.listens = on
+	if on {
+		q.bucket.listening.Add(1)
+	} else {
+		q.bucket.listening.Add(-1)
+	}
+}
+
+func (q *queue) callOldest() {
+	q.setListens(false)
+	q.oldest.callUp()
+}
+
+// Waiters is how many goroutines of this process queue for the word.
+func Waiters(word *atomic.Uint32) (n int) {
+	b := bucketOf(word)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queueOf(word); q != nil {
+		for w := q.oldest; w != nil; w = w.newer {
+			n++
+		}
+	}
+	return n
+}
+
+func init() { region.Register(tenant{}) }
+
+// tenant answers for the waiters when memory is to be unmapped.
+type tenant struct{}
+
+func (tenant) Busy(lo, hi uintptr) error {
+	for i := range buckets {
+		if addr := buckets[i].in(lo, hi); addr != 0 {
+			return fmt.Errorf("goroutines of this process wait at offset %#x: %w", addr-lo, region.ErrBusy)
+		}
+	}
+	return nil
+}
+
+// in is the address of a word in [lo, hi) that somebody waits for, or 0.
+func (b *bucket) in(lo, hi uintptr) uintptr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for q := b.queues; q != nil; q = q.next {
+		if addr := key(q.word); lo <= addr && addr < hi {
+			return addr
+		}
+	}
+	return 0
+}
+
+// Forget: nobody waits there any more, but the race detector has shadows for
+// the words that were waited for, and for those that never needed it.
+func (tenant) Forget(lo, hi uintptr) { race.Forget(lo, hi) }

@@ -1,0 +1,174 @@
+// What holds for the turns that the waiters of a mutex get (T87):
+//   - two processes with a thousand goroutines each share it: in a steady state
+//     neither has less than 40 % of the other's turns, and each goroutine has some;
+//   - a newcomer overtakes a waiter of its own process only while that has waited
+//     less than a millisecond: one that locks in a loop starves nobody, with one P
+//     neither.
+//
+// In which order the waiters of one process are served: order_test.go.
+package mutex
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"interlock/internal/park"
+	"interlock/internal/proctest"
+)
+
+// A contest is a mutex and the turns that processes have had.
+type contest struct {
+	m     Mutex
+	_     [24]byte
+	stop  atomic.Bool
+	_     [63]byte
+	turns [2]struct { // of each process; the mutex guards them
+		n atomic.Int64
+		_ [56]byte
+	}
+}
+
+func init() {
+	// contender WHO N: N goroutines lock and unlock until the stop.
+	proctest.Register("contender", func(c *proctest.Child) {
+		k := at[contest](c.Memory(0), 0)
+		mine := &k.turns[c.Int(0)].n
+		turns := make([]atomic.Int64, c.Int(1))
+		var all sync.WaitGroup
+		for g := range turns {
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				for !k.stop.Load() {
+					k.m.Lock()
+					turns[g].Add(1)
+					mine.Add(1)
+					k.m.Unlock()
+				}
+			}()
+		}
+		c.Until("all to queue", func() bool { return park.Waiters(&k.m.word) == len(turns) })
+		c.Say("queued")
+		c.Recv()
+		before := snapshotOf(turns)
+		c.Say("counting")
+		c.Recv()
+		after := snapshotOf(turns)
+		for g := range after {
+			after[g] -= before[g]
+		}
+		k.stop.Store(true)
+		all.Wait()
+		c.Sayf("%d %d", slices.Min(after), slices.Max(after))
+	})
+	// hammered N: one goroutine locks and unlocks without a pause, another wants the
+	// lock N times and says how long it waited each time.
+	proctest.Register("hammered", func(c *proctest.Child) {
+		k := at[contest](c.Memory(0), 0)
+		go func() {
+			for !k.stop.Load() {
+				k.m.Lock()
+				k.turns[0].n.Add(1)
+				k.m.Unlock()
+			}
+		}()
+		var waits proctest.Times
+		for range c.Int(0) {
+			// The other one is at it: it has had a turn since the last round.
+			for seen := k.turns[0].n.Load(); k.turns[0].n.Load() == seen; {
+				time.Sleep(10 * time.Microsecond)
+			}
+			start := time.Now()
+			k.m.Lock()
+			waits = append(waits, time.Since(start))
+			k.m.Unlock()
+		}
+		k.stop.Store(true)
+		c.Say(waits.Line())
+	})
+}
+
+func snapshotOf(turns []atomic.Int64) []int64 {
+	now := make([]int64, len(turns))
+	for i := range turns {
+		now[i] = turns[i].Load()
+	}
+	return now
+}
+
+func newContest(t *testing.T) (*os.File, *contest) {
+	t.Helper()
+	f, mem := proctest.Memfd(t, os.Getpagesize())
+	k := at[contest](mem, 0)
+	proctest.Watchdog(t, 2*time.Minute, func() string {
+		return fmt.Sprintf("%s; turns %d and %d", describe(&k.m), k.turns[0].n.Load(), k.turns[1].n.Load())
+	})
+	return f, k
+}
+
+func TestTwoProcessesOfAThousandShareFairly(t *testing.T) { // T87
+	f, k := newContest(t)
+	window := proctest.Lasts(t, 2*time.Second, time.Minute)
+	k.m.Lock()
+	var both []*proctest.Proc
+	for i := range 2 {
+		both = append(both, proctest.Start(t, "contender", proctest.Files(f),
+			proctest.Args(strconv.Itoa(i), strconv.Itoa(proctest.Scaled(1000, 200)))))
+	}
+	for _, p := range both {
+		p.Expect("queued")
+	}
+	k.m.Unlock()
+	proctest.Until(t, "both to have turns", func() bool { return k.turns[0].n.Load() > 0 && k.turns[1].n.Load() > 0 })
+	for _, p := range both {
+		p.Send("count")
+		p.Expect("counting")
+	}
+	a, b := k.turns[0].n.Load(), k.turns[1].n.Load()
+	time.Sleep(window) // its length is its only measure
+	a, b = k.turns[0].n.Load()-a, k.turns[1].n.Load()-b
+	for _, p := range both {
+		p.Send("enough")
+	}
+	t.Logf("%d and %d turns in %v: the smaller part is %.0f %% of the larger", a, b, window, 100*float64(min(a, b))/float64(max(a, b)))
+	if 100*min(a, b) < 40*max(a, b) {
+		t.Errorf("%d turns for one process and %d for the other", a, b)
+	}
+	for i, p := range both {
+		least, most := twoNumbers(t, p.Line())
+		t.Logf("process %d: each goroutine had %d to %d turns", i, least, most)
+		if least == 0 {
+			t.Errorf("a goroutine of process %d had no turn in %v", i, window)
+		}
+		p.WaitExit(0)
+	}
+}
+
+func TestALoopOfLocksStarvesNoWaiter(t *testing.T) { // T87
+	const promise = time.Millisecond // until newcomers stand back; then the holder's turn to end
+	for i, x := range proctest.Circumstances {
+		rounds := 200
+		if i > 1 {
+			rounds = 20 // with one P each takes a time slice of Go's scheduler
+		}
+		t.Run(x.Name, func(t *testing.T) {
+			f, _ := newContest(t)
+			p := proctest.Start(t, "hammered", append(x.Options, proctest.Files(f), proctest.Args(strconv.Itoa(rounds)))...)
+			waits := proctest.ParseTimes(t, p.Line())
+			p.WaitExit(0)
+			t.Logf("waited %v (promised: overtaken for %v)", waits, promise)
+			if d := waits.At(0.5); d > 10*promise {
+				t.Errorf("half of the waits beside a loop of locks took more than %v", d)
+			}
+			if d := waits.At(1); d > tooLate {
+				t.Errorf("a wait took %v", d)
+			}
+		})
+	}
+}

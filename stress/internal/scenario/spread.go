@@ -1,0 +1,72 @@
+package scenario
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// spread counts how often what took how long, in words that survive who counts.
+// A bucket is an eighth of a power of two wide.
+type spread struct {
+	Worst  atomic.Int64
+	Counts [spreadSize]atomic.Uint32
+	_      [56]byte
+}
+
+const spreadSize = 272 // up to 2^36 ns, more than a minute
+
+func (s *spread) add(d time.Duration) {
+	s.Counts[bucket(d)].Add(1)
+	for worst := s.Worst.Load(); int64(d) > worst && !s.Worst.CompareAndSwap(worst, int64(d)); {
+		worst = s.Worst.Load()
+	}
+}
+
+func bucket(d time.Duration) int {
+	v := uint64(max(d, 0))
+	if v < 8 {
+		return int(v)
+	}
+	shift := bits.Len64(v) - 4
+	return min(8*(shift+1)+int(v>>shift)-8, spreadSize-1)
+}
+
+// top is the largest duration in a bucket.
+func top(bucket int) time.Duration {
+	if bucket < 8 {
+		return time.Duration(bucket)
+	}
+	shift := bucket/8 - 1
+	return time.Duration(uint64(bucket%8+9)<<shift - 1)
+}
+
+// summary is what spreads say together.
+type summary struct {
+	Count              uint64
+	Median, P99, Worst time.Duration
+}
+
+func summarize(spreads ...*spread) (sum summary) {
+	var counts [spreadSize]uint64
+	for _, s := range spreads {
+		sum.Worst = max(sum.Worst, time.Duration(s.Worst.Load()))
+		for i := range s.Counts {
+			n := uint64(s.Counts[i].Load())
+			counts[i] += n
+			sum.Count += n
+		}
+	}
+	// The least duration that this part of all does not exceed.
+	quantile := func(percent uint64) time.Duration {
+		var seen uint64
+		for i, n := range counts {
+			if seen += n; n > 0 && 100*seen >= percent*sum.Count {
+				return min(top(i), sum.Worst)
+			}
+		}
+		return 0
+	}
+	sum.Median, sum.P99 = quantile(50), quantile(99)
+	return sum
+}
