@@ -7,7 +7,8 @@
 //
 //	mutex.go     the contract and the fast paths
 //	word.go      the lock word: states, transitions, invariants
-//	slow.go      locking when it is not free, unlocking when somebody sleeps
+//	slow.go      locking when it is not free, unlocking when somebody waits
+//	queue.go     waiting: listening, sleeping, standing back, giving up
 //	orphan.go    taking over from the dead: repair, condemn, give up
 //	look.go      what a sleeping waiter's process looks at meanwhile
 //	errors.go    what can go wrong

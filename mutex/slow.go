@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"interlock/futex"
 	"interlock/internal/inherit"
@@ -80,82 +79,6 @@ func (m *Mutex) lock(ctx context.Context, p plan) error {
 		}
 	}
 	return m.queue(ctx, p)
-}
-
-// queue waits among the goroutines of this process: listening while it holds m,
-// and the oldest asleep in the kernel while another process does. Where the
-// memory is mapped twice, the holder may unlock at the other address, and would
-// not see who listens at this one: there the oldest always sleeps.
-func (m *Mutex) queue(ctx context.Context, p plan) error {
-	p.alias = region.Aliased(m.addr())
-	l := &looker{m: m, alias: p.alias}
-	w := park.EnterLock(&m.word, l.look)
-	defer func() { m.leave(w, &p) }()
-	err := w.Listen(ctx)
-	for err == nil && !w.Given() {
-		if d := w.StandsBack(); d > 0 {
-			err = m.standBack(ctx, w, &p, d)
-			continue
-		}
-		var done bool
-		if done, err = m.try(ctx, p); done {
-			p.held = err == nil
-			return err
-		}
-		err = m.pause(ctx, w, &p)
-	}
-	p.held = err == nil // handed over, E-M11
-	return err
-}
-
-// leave ends the waiting of w. Who was handed the mutex at the moment of giving
-// up, or of a repair's panic, passes it on.
-func (m *Mutex) leave(w *park.Waiter, p *plan) {
-	given := false
-	if p.held && !p.alias {
-		given = w.Settled()
-	} else {
-		given = w.Leave()
-	}
-	if !given {
-		return
-	}
-	if p.waiters != 0 {
-		m.flagWaiters() // INV-M3
-	}
-	if !p.held {
-		m.unlockSlow()
-	}
-}
-
-// pause is what the waiter whose turn it is does while somebody holds m.
-func (m *Mutex) pause(ctx context.Context, w *park.Waiter, p *plan) error {
-	v := m.word.Load()
-	if p.waiters != 0 || p.alias || !isOurs(v) {
-		v = m.flagWaiters() // INV-M2, INV-M3
-	}
-	switch {
-	case v&robust.TIDMask == 0 || v&robust.OwnerDied != 0:
-		return nil
-	case isOurs(v) && !p.alias:
-		if w.Expect(); !isOurs(m.word.Load()) { // INV-M7
-			return nil
-		}
-		return w.Listen(ctx)
-	}
-	mark.At("E-M2 flagged not asleep")
-	p.waiters = robust.Waiters
-	_, err := w.Sleep(ctx, v)
-	return err
-}
-
-// standBack is E-M12: the free word is left to other processes, until one of
-// them has come or the time is over.
-func (m *Mutex) standBack(ctx context.Context, w *park.Waiter, p *plan, limit time.Duration) error {
-	p.waiters = robust.Waiters
-	_, err := w.SleepFor(ctx, 0, limit)
-	w.StoodBack()
-	return err
 }
 
 func isOurs(v uint32) bool {

@@ -79,8 +79,6 @@ type plan struct {
 	waiters uint32 // robust.Waiters if it has slept: E-M3 rather than E-M1
 	orphan  bool   // hold it even as an orphan that nobody here can repair
 	bare    bool   // ignore the registered repairs: the caller has its own
-	alias   bool   // m may be in use at another address of this process: see queue
-	held    bool   // it has the mutex
 }
 
 // settle completes E-M1 and E-M3. On an error it has released the word again.

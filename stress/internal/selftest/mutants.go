@@ -179,7 +179,7 @@ var localMutants = []Mutant{
 		Bug:  "Unlock does not ask whether goroutines of its own process listen",
 		Run:  runHerd,
 		Edits: []Edit{
-			{"internal/park/handover.go", "return bucketOf(word).listening.Load() != 0", "return false"},
+			{"internal/park/handover.go", "n := bucketOf(word).listening.Load()", "n := 0 * bucketOf(word).listening.Load()"},
 		},
 	},
 	{
@@ -192,7 +192,7 @@ var localMutants = []Mutant{
 		Name:  "handed-over-to-nobody",
 		Bug:   "who is handed the mutex at the moment of giving up does not pass it on",
 		Run:   runImpatient,
-		Edits: []Edit{{"mutex/slow.go", "if !p.held {\n\t\tm.unlockSlow()\n\t}", "if !p.held {\n\t\treturn\n\t}"}},
+		Edits: []Edit{{"mutex/queue.go", "if given && !q.held {\n\t\tq.m.unlockSlow()", "if given && !q.held {\n\t\treturn"}},
 	},
 }
 
