@@ -37,11 +37,12 @@ import (
 // the owning process may unlock it.
 //
 // Fairness: goroutines of one process that wait are served in order of arrival.
-// A newcomer may overtake them as long as the oldest has waited less than 1 ms;
-// after that Unlock hands the mutex over to it. While other processes sleep for
-// it, a process keeps the mutex for 0.5 ms or 1,000 such hand-overs at most, and
-// then lets them go first. Among processes the kernel's order is first come,
-// first served, but a process that has just come may overtake those asleep.
+// A newcomer may overtake them as long as the oldest has waited less than 1 ms,
+// plus 2 µs for each that queues; after that Unlock hands the mutex over to it.
+// While other processes sleep for it, a process hands it over for 0.5 ms or 1,000
+// times at most, and then lets them go first. Among processes the kernel's order
+// is first come, first served, but one that has just come may overtake those
+// asleep.
 //
 // When the owner dies (is killed, exits, crashes, calls exec), the mutex
 // becomes an orphan, and stays one until somebody has repaired it: see

@@ -33,7 +33,8 @@ var (
 //
 // Fairness: goroutines of one process that wait are served in order of arrival.
 // A newcomer's Acquire may overtake them as long as the oldest has waited less
-// than 1 ms; TryAcquire and other processes may at any time.
+// than 1 ms, plus 2 µs for each that queues; TryAcquire and other processes may at
+// any time.
 //
 // A semaphore has no owner. A process that dies leaves the count exact, at
 // whatever instruction it dies, and wakes of the dead are made up for within

@@ -14,16 +14,20 @@ import (
 // hand over to the oldest, which leaves the word as it is.
 //
 //	the oldest has waited            the unlock
-//	less than Patience               lets go, and calls the oldest
+//	less than its patience           lets go, and calls the oldest
 //	longer                           hands over
 //	longer, another process sleeps,  lets go, and this process stands back until another
 //	and the turn is over             one has come, for standBack at most
 //
-// So in one process nobody is overtaken who has waited for Patience; and a
-// process has the mutex for a turn at most while others wait.
+// So in one process nobody is overtaken whose patience is over; and a process
+// has the mutex for a turn at most while others wait.
+//
+// A hand-over costs some 0.3 µs, thirty times what an unlock costs otherwise. The
+// patience grows with the queue, so that a mutex that thousands want is handed
+// over for a fifth of the time and not for all of it.
 const (
-	// Patience is how long newcomers may overtake those that queue.
-	Patience = time.Millisecond
+	patience     = time.Millisecond
+	patienceEach = 2 * time.Microsecond // for each that queues
 
 	turnTime  = 500 * time.Microsecond
 	turnCount = 1000
@@ -86,7 +90,12 @@ func MayOvertake(word *atomic.Uint32) bool {
 		return true
 	}
 	t := now()
-	return t >= q.turn.back && t-q.oldest.since < int64(Patience)
+	return t >= q.turn.back && !q.impatient(t)
+}
+
+// impatient reports whether the oldest must not be overtaken any more.
+func (q *queue) impatient(now int64) bool {
+	return now-q.oldest.since >= int64(patience)+int64(q.length)*int64(patienceEach)
 }
 
 // What an unlock is to do.
@@ -110,7 +119,7 @@ func HandOver(word *atomic.Uint32, others bool) Unlock {
 	}
 	t := now()
 	w := q.oldest
-	if t-w.since < int64(Patience) {
+	if !q.impatient(t) {
 		b.mu.Unlock()
 		return LetGo
 	}

@@ -33,6 +33,7 @@ type queue struct {
 	bucket         *bucket
 	next           *queue // in the bucket
 	oldest, newest *Waiter
+	length         int
 	kind           kind
 	listens        bool   // of a mutex: the oldest is to be called by the next unlock
 	turn           turn   // of a mutex
@@ -84,6 +85,7 @@ func (b *bucket) enqueue(w *Waiter, k kind) {
 		q.newest.newer = w
 	}
 	q.newest = w
+	q.length++
 	waiting.Add(1)
 	if k != forNews {
 		b.queued.Add(1)
@@ -95,6 +97,7 @@ func (b *bucket) enqueue(w *Waiter, k kind) {
 func (w *Waiter) dequeue(callNext bool) {
 	q := w.queue
 	w.queue = nil
+	q.length--
 	waiting.Add(-1)
 	if q.kind != forNews {
 		q.bucket.queued.Add(-1)
@@ -139,16 +142,14 @@ func (q *queue) callOldest() {
 }
 
 // Waiters is how many goroutines of this process queue for the word.
-func Waiters(word *atomic.Uint32) (n int) {
+func Waiters(word *atomic.Uint32) int {
 	b := bucketOf(word)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if q := b.queueOf(word); q != nil {
-		for w := q.oldest; w != nil; w = w.newer {
-			n++
-		}
+		return q.length
 	}
-	return n
+	return 0
 }
 
 func init() { region.Register(tenant{}) }
