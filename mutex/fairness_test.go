@@ -94,6 +94,23 @@ func init() {
 	})
 }
 
+func init() {
+	// hog D: in a loop, holds the lock for D. Asks for it again at once.
+	proctest.Register("hog", func(c *proctest.Child) {
+		k := at[contest](c.Memory(0), 0)
+		section, err := time.ParseDuration(c.Args[0])
+		c.Check(err)
+		c.Say("begins")
+		for !k.stop.Load() {
+			k.m.Lock()
+			for start := time.Now(); time.Since(start) < section; {
+			}
+			k.turns[0].n.Add(1)
+			k.m.Unlock()
+		}
+	})
+}
+
 func snapshotOf(turns []atomic.Int64) []int64 {
 	now := make([]int64, len(turns))
 	for i := range turns {
@@ -168,6 +185,36 @@ func TestALoopOfLocksStarvesNoWaiter(t *testing.T) { // T87
 			}
 			if d := waits.At(1); d > tooLate {
 				t.Errorf("a wait took %v", d)
+			}
+		})
+	}
+}
+
+// A process that asks again the moment it has let go is awake when the other one
+// still has to be woken. It must not win every time.
+func TestAProcessInALoopOfLocksStarvesNoOther(t *testing.T) { // T87, E-M12
+	for section, rounds := range map[time.Duration]int{0: 300, 100 * time.Microsecond: 300, time.Millisecond: 100, 10 * time.Millisecond: 20} {
+		t.Run(section.String(), func(t *testing.T) {
+			f, k := newContest(t)
+			hog := proctest.Start(t, "hog", proctest.Files(f), proctest.Args(section.String()))
+			hog.Expect("begins")
+			var waits proctest.Times
+			for range rounds {
+				seen := k.turns[0].n.Load()
+				proctest.Until(t, "the other one to be at it", func() bool { return k.turns[0].n.Load() != seen })
+				start := time.Now()
+				k.m.Lock()
+				waits = append(waits, time.Since(start))
+				k.m.Unlock()
+			}
+			k.stop.Store(true)
+			hog.WaitExit(0)
+			// The section under way, the one after it, and the turn's end.
+			promise := 2*section + time.Millisecond
+			t.Logf("waited %v (promised: %v)", waits, promise)
+			const busy = 20 * time.Millisecond // who is woken may have to wait for a CPU
+			if d := waits.At(0.99); d > 10*promise+busy {
+				t.Errorf("one of a hundred waits took %v", d)
 			}
 		})
 	}

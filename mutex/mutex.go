@@ -39,10 +39,9 @@ import (
 // Fairness: goroutines of one process that wait are served in order of arrival.
 // A newcomer may overtake them as long as the oldest has waited less than 1 ms,
 // plus 2 µs for each that queues; after that Unlock hands the mutex over to it.
-// While other processes sleep for it, a process hands it over for 0.5 ms or 1,000
-// times at most, and then lets them go first. Among processes the kernel's order
-// is first come, first served, but one that has just come may overtake those
-// asleep.
+// While other processes sleep for it, a process takes it again and again, or hands
+// it over inside, for 0.5 ms or 1,000 times at most, and then lets them go first.
+// Those asleep are served in the kernel's order, first come, first served.
 //
 // When the owner dies (is killed, exits, crashes, calls exec), the mutex
 // becomes an orphan, and stays one until somebody has repaired it: see

@@ -77,7 +77,7 @@ func (q *waiting) standBack(ctx context.Context, limit time.Duration) error {
 	q.plan.waiters = robust.Waiters
 	woken, err := q.w.SleepFor(ctx, 0, limit)
 	q.owes = q.owes || woken
-	q.w.StoodBack()
+	park.EndTurn(&q.m.word) // somebody has come, or nobody will
 	return err
 }
 

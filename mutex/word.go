@@ -38,8 +38,8 @@ import (
 //	E-M9   contended -> free        the holder condemns the mutex, then wakes all                     release
 //	E-M10  held, contended -> orphan      the look of a waiter, when the kernel did not do E-M6
 //	E-M11  held, contended unchanged      Unlock hands over inside its process    by the queue's lock
-//	E-M12  contended -> free        E-M5 at the end of a process's turn: it then stands back, and
-//	                                takes the mutex again when another one has had it, or after a while
+//	E-M12  contended -> free        E-M5 at the end of a process's turn: it then stands back, and does
+//	                                not take the mutex before another one has, or its time is over
 //
 //	Invariants
 //	INV-M1  At most one process sees its guardian's TID in the word, and only
@@ -108,8 +108,11 @@ func (m *Mutex) record() {
 	if m.next.Load() != next {
 		m.next.Store(next)
 	}
-	if m.prev.Load() != prev {
+	if last := m.prev.Load(); last != prev {
 		m.prev.Store(prev)
+		if last != proc.Unlinked(prev) {
+			park.EndTurn(&m.word)
+		}
 	}
 }
 

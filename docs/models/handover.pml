@@ -284,7 +284,7 @@ unlock:
 		:: true ->
 			v_waiters = waiters; owner = 0; waiters = false; inside--           /* E-M4 E-M5 */
 #ifdef STAND_BACK
-		:: OLDEST(g) != 0 && waiters ->
+		:: waiters ->
 			back[g / 2] = true;                                                 /* E-M12 */
 			v_waiters = waiters; owner = 0; waiters = false; inside--           /* E-M5 */
 #endif

@@ -20,9 +20,11 @@ const (
 type bucket struct {
 	listening atomic.Int32 // mutexes here whose oldest waiter is to be called by an unlock
 	queued    atomic.Int32 // waiters for mutexes and semaphores
+	back      atomic.Int64 // until when this process stands back from turn.word; 0: it does not
 	mu        sync.Mutex
 	queues    *queue // a list
-	_         [cacheLine - 24]byte
+	turn      turn
+	_         [2*cacheLine - 56]byte
 }
 
 var buckets [1 << bucketBits]bucket
@@ -36,7 +38,6 @@ type queue struct {
 	length         int
 	kind           kind
 	listens        bool   // of a mutex: the oldest is to be called by the next unlock
-	turn           turn   // of a mutex
 	last           uint32 // of a group: the signals it has dealt with
 }
 
