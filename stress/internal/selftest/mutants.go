@@ -81,7 +81,7 @@ var mutexMutants = []Mutant{
 		Name:  "nameless-owner",
 		Bug:   "the owner does not write down who it is",
 		Run:   runMutex,
-		Edits: []Edit{{"mutex/word.go", "\tif m.prev.Load() != prev {\n\t\tm.prev.Store(prev)\n", "\tif m.prev.Load() != prev {\n"}},
+		Edits: []Edit{{"mutex/word.go", "\t\tm.prev.Store(prev)\n\t\tif last", "\t\tif last"}},
 	},
 }
 
