@@ -1,6 +1,8 @@
 package mutex
 
 import (
+	"sync/atomic"
+
 	"interlock/internal/park"
 	"interlock/internal/proc"
 	"interlock/internal/robust"
@@ -18,9 +20,9 @@ import (
 //	(P-K1, P-K18, no robust lists)
 //	a C peer's trylock kept a condemned mutex            held and condemned
 type looker struct {
-	m     *Mutex
-	alias bool     // see queue
-	last  snapshot // of the look before, when that was Unrecorded
+	m      *Mutex
+	sleeps atomic.Bool // the waiter is to sleep whoever holds m: see queue
+	last   snapshot    // of the look before, when that was Unrecorded
 }
 
 type snapshot struct {
@@ -39,8 +41,8 @@ func (l *looker) look() park.Finding {
 	switch {
 	case now.word&robust.TIDMask == 0, now.word&robust.OwnerDied != 0, l.m.owner.Load() == notRecoverable:
 		return park.Rouse
-	case isOurs(now.word) && !l.alias:
-		return park.Quiet // INV-M7
+	case isOurs(now.word) && l.sleeps.CompareAndSwap(false, true):
+		return park.Rouse // INV-M7 has not helped so far
 	case now.word&robust.Waiters == 0:
 		return park.Rouse
 	}

@@ -12,23 +12,24 @@ import (
 
 // A waiting is one call of lock that has to queue.
 type waiting struct {
-	m     *Mutex
-	w     *park.Waiter
-	plan  plan
-	alias bool // the memory is mapped at another address too: see queue
-	owes  bool // it has used up a wake, and not set WAITERS since: INV-M3
-	held  bool // it has the mutex
+	m    *Mutex
+	w    *park.Waiter
+	plan plan
+	look *looker
+	owes bool // it has used up a wake, and not set WAITERS since: INV-M3
+	held bool // it has the mutex
 }
 
 // queue waits among the goroutines of this process: listening while it holds m,
 // and the oldest asleep in the kernel while another process does.
 //
 // Where the memory is mapped twice, the holder may unlock at the other address,
-// and would not see who listens at this one: there the oldest always sleeps.
+// and would not see who listens at this one: there the oldest always sleeps. So
+// does one that a look still finds waiting for its own process, for whatever reason.
 func (m *Mutex) queue(ctx context.Context, p plan) (err error) {
-	q := &waiting{m: m, plan: p, alias: region.Aliased(m.addr())}
-	l := &looker{m: m, alias: q.alias}
-	q.w = park.EnterLock(&m.word, l.look)
+	q := &waiting{m: m, plan: p, look: &looker{m: m}}
+	q.look.sleeps.Store(region.Aliased(m.addr()))
+	q.w = park.EnterLock(&m.word, q.look.look)
 	defer q.leave() // also when a repair panics
 	err = q.w.Listen(ctx)
 	for err == nil && !q.w.Given() {
@@ -50,15 +51,15 @@ func (m *Mutex) queue(ctx context.Context, p plan) (err error) {
 // pause is what the waiter whose turn it is does while somebody holds m.
 func (q *waiting) pause(ctx context.Context) error {
 	m := q.m
-	v := m.word.Load()
-	if q.plan.waiters != 0 || q.alias || !isOurs(v) {
+	v, sleeps := m.word.Load(), q.look.sleeps.Load()
+	if q.plan.waiters != 0 || sleeps || !isOurs(v) {
 		v = m.flagWaiters() // INV-M2, INV-M3
 		q.owes = q.owes && v&robust.Waiters == 0
 	}
 	switch {
 	case v&robust.TIDMask == 0 || v&robust.OwnerDied != 0:
 		return nil
-	case isOurs(v) && !q.alias:
+	case isOurs(v) && !sleeps:
 		if q.w.Expect(); !isOurs(m.word.Load()) { // INV-M7
 			return nil
 		}
@@ -68,6 +69,9 @@ func (q *waiting) pause(ctx context.Context) error {
 	q.plan.waiters = robust.Waiters
 	woken, err := q.w.Sleep(ctx, v)
 	q.owes = q.owes || woken
+	if woken {
+		park.EndTurn(&m.word) // the turn that was given away has come back
+	}
 	return err
 }
 
@@ -86,7 +90,8 @@ func (q *waiting) standBack(ctx context.Context, limit time.Duration) error {
 // that was meant for any sleeper.
 func (q *waiting) leave() {
 	given := false
-	if q.held && !q.alias {
+	sleeps := q.look.sleeps.Load()
+	if q.held && !sleeps {
 		given = q.w.Settled()
 	} else {
 		given = q.w.Leave()
@@ -97,7 +102,10 @@ func (q *waiting) leave() {
 			q.m.passOn()
 		}
 	}
+	if given && sleeps {
+		park.Call(&q.m.word) // the next one is to sleep, too
+	}
 	if given && !q.held {
-		q.m.unlockSlow()
+		q.m.letGo() // nothing to let go if a peer has overwritten the word
 	}
 }

@@ -199,31 +199,38 @@ func (m *Mutex) spinFor(ctx context.Context, p plan) (done bool, err error) {
 // unlockSlow is Unlock when somebody sleeps, or goroutines of this process
 // queue, or m is not ours to unlock.
 func (m *Mutex) unlockSlow() {
-	v := m.word.Load()
-	if !isOurs(v) {
+	if v, ok := m.letGo(); !ok {
 		m.notOurs(v)
+	}
+}
+
+// letGo is not ok, and does nothing, if this process does not hold m: v is what
+// the word is.
+func (m *Mutex) letGo() (v uint32, ok bool) {
+	v = m.word.Load()
+	if !isOurs(v) {
+		return v, false
 	}
 	if m.owner.Load() == inconsistent { // INV-M4: then WAITERS is set and we are here
 		m.giveUp()
-		return
+		return v, true
 	}
 	next := park.HandOver(&m.word, v&robust.Waiters != 0)
 	switch next {
 	case park.HandedOver: // E-M11
-		return
+		return v, true
 	case park.GiveTurn: // E-M12: no newcomer of ours may take it by the fast path
 		m.prev.Store(proc.Unlinked(proc.Me()))
 	}
 	v, woken, ok := m.release(1)
-	if !ok {
-		m.notOurs(v)
-	}
 	switch {
+	case !ok:
 	case next == park.GiveTurn:
 		park.Turned(&m.word, woken > 0)
 	case runtime.GOMAXPROCS(0) == 1:
 		runtime.Gosched() // whom we called has no other P to run on
 	}
+	return v, ok
 }
 
 // notOurs is the panic for unlocking what this process does not hold. The word

@@ -171,11 +171,15 @@ func Turned(word *atomic.Uint32, woke bool) {
 	b := bucketOf(word)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	q := b.queueOf(word)
+	if q != nil {
+		q.callOldest()
+	}
 	if !woke {
 		b.endTurn(word)
-	}
-	if q := b.queueOf(word); q != nil {
-		q.callOldest()
+		if q != nil {
+			q.oldest.sleeper.Rouse() // it may stand back already
+		}
 	}
 }
 

@@ -149,6 +149,7 @@ func (p *pool) run() {
 func (p *pool) prepare() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	clear(p.asleep) // those who have left may be collected
 	p.expects, p.asleep = p.expects[:0], p.asleep[:0]
 	for i, w := range p.members {
 		w.pooled.slot = i

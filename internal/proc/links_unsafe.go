@@ -226,7 +226,9 @@ func ours(addr uintptr) (yes bool) {
 func unclaim(addr uintptr) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { _ = recover() }()
-	(*atomic.Uint64)(at(addr+robust.OffPrev)).CompareAndSwap(Me(), 0)
+	prev := (*atomic.Uint64)(at(addr + robust.OffPrev))
+	prev.CompareAndSwap(Me(), 0)
+	prev.CompareAndSwap(Unlinked(Me()), 0) // written at the end of a turn: E-M12
 }
 
 // Linked reports whether the word at addr is linked.

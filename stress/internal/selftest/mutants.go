@@ -186,13 +186,13 @@ var localMutants = []Mutant{
 		Name:  "handed-over-and-released",
 		Bug:   "Unlock hands the mutex over and frees the word as well",
 		Run:   runHerd,
-		Edits: []Edit{{"mutex/slow.go", "case park.HandedOver: // E-M11\n\t\treturn\n", "case park.HandedOver:\n"}},
+		Edits: []Edit{{"mutex/slow.go", "case park.HandedOver: // E-M11\n\t\treturn v, true\n", "case park.HandedOver:\n"}},
 	},
 	{
 		Name:  "handed-over-to-nobody",
 		Bug:   "who is handed the mutex at the moment of giving up does not pass it on",
 		Run:   runImpatient,
-		Edits: []Edit{{"mutex/queue.go", "if given && !q.held {\n\t\tq.m.unlockSlow()", "if given && !q.held {\n\t\treturn"}},
+		Edits: []Edit{{"mutex/queue.go", "if given && !q.held {\n\t\tq.m.letGo()", "if given && !q.held {\n\t\treturn"}},
 	},
 }
 
