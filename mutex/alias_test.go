@@ -1,0 +1,178 @@
+// What holds where the word alone does not tell a waiter's own process that
+// somebody waits:
+//   - one that sleeps while its own process takes the mutex by the fast path is
+//     found by the look (INV-M7);
+//   - where memory is mapped twice, who waits at one address is woken by an unlock
+//     at the other, also by the second and third unlock in a row (T07);
+//   - the same when the second mapping is made later and nobody tells: then a look
+//     finds out.
+package mutex
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/internal/park"
+	"interlock/internal/proctest"
+	"interlock/internal/robust"
+)
+
+// The wake goes to a process that dies of it; a goroutine of this process sleeps in the
+// kernel; another goroutine of this process takes the word first, without WAITERS, and from
+// then on locks and unlocks by the fast path.
+func TestASleeperBesideItsOwnProcessesFastPath(t *testing.T) { // T21, INV-M7
+	f, b := newBoard(t)
+	var took []time.Duration
+	for range 5 {
+		thief, holder := startPeer(t, f), startPeer(t, f)
+		mustHold(t, &b.m) // linked, recorded
+		b.m.Unlock()
+		holder.do("lock", "held")
+		b.m.word.Or(robust.Waiters)
+		thief.asleep(t, "thief", 1)
+		got := make(chan time.Time, 1)
+		go func() { b.m.Lock(); got <- time.Now(); b.m.Unlock() }()
+		proctest.AwaitSleepers(t, unix.Getpid(), 1)
+		holder.Send("unlock")
+		for !b.m.TryLock() {
+		}
+		start := time.Now()
+		if b.m.word.Load()&robust.Waiters != 0 {
+			t.Log("round void")
+		}
+		var at time.Time
+	loop:
+		for time.Since(start) < 5*time.Second {
+			time.Sleep(5 * time.Millisecond)
+			b.m.Unlock()
+			b.m.Lock()
+			select {
+			case at = <-got:
+				break loop
+			default:
+			}
+		}
+		b.m.Unlock()
+		if at.IsZero() {
+			at = <-got
+		}
+		d := at.Sub(start)
+		took = append(took, d)
+		thief.WaitKilled(unix.SIGKILL)
+		holder.Expect("free")
+		holder.Kill()
+	}
+	t.Logf("took %v", took)
+	if worst(took) > tooLate {
+		t.Errorf("worst %v", worst(took))
+	}
+}
+
+// Memory mapped twice: locked at one address, unlocked at the other.
+func TestUnlockedAtTheOtherAddress(t *testing.T) { // T07
+	f, mem := proctest.Memfd(t, os.Getpagesize())
+	other := proctest.Map(t, f)
+	a, b := at[board](mem, 0), at[board](other, 0)
+	a.m.Lock()
+	a.m.Unlock()
+	var took []time.Duration
+	for range 10 {
+		a.m.Lock()
+		var times [3]atomic.Int64
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				a.m.Lock()
+				times[i].Store(now())
+				b.m.Unlock() // at the other address
+			}()
+			for park.Waiters(&a.m.word) != i+1 {
+			}
+		}
+		time.Sleep(3 * time.Millisecond)
+		a.m.Unlock()
+		all.Wait()
+		took = append(took, time.Duration(times[2].Load()-times[0].Load()))
+	}
+	t.Logf("%v", took)
+	if median(took) > 10*time.Millisecond {
+		t.Errorf("median %v: by the look", median(took))
+	}
+}
+
+func rate(ms []*Mutex, n int, hold func(), d time.Duration) (total int64) {
+	var stop atomic.Bool
+	var count atomic.Int64
+	var all sync.WaitGroup
+	for i := range n {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			m := ms[i%len(ms)]
+			for !stop.Load() {
+				m.Lock()
+				hold()
+				m.Unlock()
+				count.Add(1)
+			}
+		}()
+	}
+	time.Sleep(d)
+	stop.Store(true)
+	all.Wait()
+	return count.Load()
+}
+
+func spinFor(d time.Duration) func() {
+	return func() {
+		for s := time.Now(); time.Since(s) < d; {
+		}
+	}
+}
+
+// The second mapping is made when the mappings have been read, and the mutex there
+// carries this process's identity already: nobody asks for the mappings again.
+func TestMappedAgainLater(t *testing.T) { // T07
+	f, mem := proctest.Memfd(t, os.Getpagesize())
+	a := at[board](mem, 0)
+	a.m.Lock()
+	done := make(chan bool)
+	go func() { a.m.Lock(); a.m.Unlock(); done <- true }() // the mappings are read
+	for park.Waiters(&a.m.word) != 1 {
+	}
+	a.m.Unlock()
+	<-done
+	other := proctest.Map(t, f)
+	b := at[board](other, 0)
+	b.m.Lock()
+	got := make(chan time.Time, 1)
+	start := time.Now()
+	go func() { a.m.Lock(); got <- time.Now(); a.m.Unlock() }()
+	var end time.Time
+loop:
+	for time.Since(start) < 5*time.Second {
+		time.Sleep(2 * time.Millisecond)
+		b.m.Unlock()
+		b.m.Lock()
+		select {
+		case end = <-got:
+			break loop
+		default:
+		}
+	}
+	b.m.Unlock()
+	if end.IsZero() {
+		end = <-got
+	}
+	t.Logf("took %v", end.Sub(start))
+	if end.Sub(start) > tooLate {
+		t.Error("too late")
+	}
+}
