@@ -107,36 +107,6 @@ func TestUnlockedAtTheOtherAddress(t *testing.T) { // T07
 	}
 }
 
-func rate(ms []*Mutex, n int, hold func(), d time.Duration) (total int64) {
-	var stop atomic.Bool
-	var count atomic.Int64
-	var all sync.WaitGroup
-	for i := range n {
-		all.Add(1)
-		go func() {
-			defer all.Done()
-			m := ms[i%len(ms)]
-			for !stop.Load() {
-				m.Lock()
-				hold()
-				m.Unlock()
-				count.Add(1)
-			}
-		}()
-	}
-	time.Sleep(d)
-	stop.Store(true)
-	all.Wait()
-	return count.Load()
-}
-
-func spinFor(d time.Duration) func() {
-	return func() {
-		for s := time.Now(); time.Since(s) < d; {
-		}
-	}
-}
-
 // The second mapping is made when the mappings have been read, and the mutex there
 // carries this process's identity already: nobody asks for the mappings again.
 func TestMappedAgainLater(t *testing.T) { // T07
