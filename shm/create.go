@@ -20,7 +20,7 @@ import (
 // with the memory reserved: if there is no room, Create says so and leaves
 // nothing behind.
 //
-// Options: Mode.
+// Options: Mode, Mlock, Populate.
 //
 // Errors: ErrExist; fs.ErrInvalid for a bad name or size; ENOSPC, EFBIG and
 // the like from the kernel, with the size. A process killed in Create leaves
@@ -30,14 +30,14 @@ func Create(name string, size int64, opts ...Option) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := configure(opts, optMode)
+	c, err := configure(opts, optMode|optMemory)
 	if err != nil {
 		return nil, o.fail(err)
 	}
 	if exists(o.path) { // only to spare the work: publish decides
 		return nil, o.fail(taken(&o))
 	}
-	s, err := build(&o, size, c.perm, nil)
+	s, err := build(&o, size, &c, nil)
 	if errors.Is(err, ErrExist) {
 		err = taken(&o)
 	}
@@ -50,11 +50,11 @@ func taken(o *object) error {
 
 // build makes, sizes, maps, initialises and publishes an object. Whatever
 // goes wrong, init's panic included, nothing is left behind.
-func build(o *object, size int64, perm os.FileMode, init func(*Segment) error) (seg *Segment, err error) {
+func build(o *object, size int64, c *config, init func(*Segment) error) (seg *Segment, err error) {
 	if size <= 0 {
 		return nil, fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid)
 	}
-	n, err := newInode(o.dir, perm)
+	n, err := newInode(o.dir, c.perm)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func build(o *object, size int64, perm os.FileMode, init func(*Segment) error) (
 		return nil, err
 	}
 	step("reserve the memory")
-	s, err := newSegment(n.f, fmt.Sprintf("%q", o.name), size, false, true)
+	s, err := newSegment(n.f, fmt.Sprintf("%q", o.name), size, true, c)
 	if err != nil {
 		n.unname()
 		return nil, err
@@ -91,45 +91,73 @@ func build(o *object, size int64, perm os.FileMode, init func(*Segment) error) (
 }
 
 // Memfd makes an anonymous object: memory with a descriptor and no name in
-// any directory. It reaches other processes by its descriptor only (File),
-// and is gone with its last descriptor and mapping. name is a label for
-// /proc/PID/maps; many may have the same.
+// any directory. It reaches other processes by its descriptor only (File in
+// exec.Cmd.ExtraFiles, Send), and is gone with its last descriptor and
+// mapping. name is a label for /proc/PID/maps; many may have the same.
 //
-// Options: Mode (who may reopen it through /proc/PID/fd).
+// It is also what takes the place of anonymous shared memory, which in C is
+// mapped before a fork: a Go program cannot fork, and hands its child the
+// descriptor.
+//
+// Anybody who has it may make it shorter, and Receive refuses it, until it is
+// sealed: Seal(SealShrink | SealGrow).
+//
+// Options: Mode (who may reopen it through /proc/PID/fd); HugePages, which
+// rounds size up to whole pages (Size tells); Mlock, Populate.
 //
 // Errors: fs.ErrInvalid for a bad label or size; ENOSPC, ENOMEM with the
 // size. A process that dies leaves nothing that nobody else has open.
 func Memfd(name string, size int64, opts ...Option) (*Segment, error) {
-	const labelMax = nameMax - len("memfd:") // the kernel's limit
 	o := object{op: "shm.Memfd", name: name}
-	c, err := configure(opts, optMode)
-	switch {
-	case err != nil:
-		return nil, o.fail(err)
-	case len(name) > labelMax || strings.IndexByte(name, 0) >= 0:
-		return nil, o.fail(fmt.Errorf("want a label of at most %d bytes without NUL: %w", labelMax, fs.ErrInvalid))
-	case size <= 0:
-		return nil, o.fail(fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid))
-	}
-	f, err := memfd(name)
+	c, err := configure(opts, optMode|optHugePages|optMemory)
 	if err != nil {
-		return nil, o.fail(fmt.Errorf("memfd_create: %w", err))
+		return nil, o.fail(err)
 	}
-	if err = again0(func() error { return unix.Fchmod(int(f.Fd()), uint32(c.perm)) }); err == nil {
+	f, size, err := newMemfd(name, size, &c)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	s, err := newSegment(f, memfdLabel(name), size, false, &c)
+	return s, o.fail(err)
+}
+
+func memfdLabel(name string) string { return fmt.Sprintf("memfd %q", name) }
+
+// newMemfd makes a memfd of this size, or of whole huge pages, all reserved.
+func newMemfd(name string, size int64, c *config) (*os.File, int64, error) {
+	const labelMax = nameMax - len("memfd:") // the kernel's limit
+	switch {
+	case len(name) > labelMax || strings.IndexByte(name, 0) >= 0:
+		return nil, 0, fmt.Errorf("want a label of at most %d bytes without NUL: %w", labelMax, fs.ErrInvalid)
+	case size <= 0:
+		return nil, 0, fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid)
+	}
+	flags := 0
+	if c.huge {
+		flags = unix.MFD_HUGETLB
+	}
+	f, err := memfd(name, flags)
+	if err != nil {
+		return nil, 0, explainMemfd(c, err)
+	}
+	err = again0(func() error { return unix.Fchmod(int(f.Fd()), uint32(c.perm)) })
+	if err == nil && c.huge {
+		size, err = reserveHuge(f, size)
+	} else if err == nil {
 		err = reserve(f, size, "")
 	}
 	if err != nil {
 		f.Close()
-		return nil, o.fail(err)
+		return nil, 0, err
 	}
-	s, err := newSegment(f, fmt.Sprintf("memfd %q", name), size, false, false)
-	return s, o.fail(err)
+	return f, size, nil
 }
 
 // memfd asks for a file that can be sealed and never executed; kernels before
-// 6.3 do not know the second flag (P-K11).
-func memfd(name string) (*os.File, error) {
-	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+// 6.3 do not know that flag (P-K11). Those that do log a warning about whoever
+// leaves it out, and with vm.memfd_noexec=2 refuse him.
+func memfd(name string, flags int) (*os.File, error) {
+	flags |= unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL {
 		fd, err = unix.MemfdCreate(name, flags)

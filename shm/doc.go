@@ -2,7 +2,8 @@
 //
 // There are two kinds of segment, told apart by who owns byte 0.
 //
-//	raw    Create, Open, OpenOrCreate, Memfd, OpenFile, FromFile
+//	raw    Create, Open, OpenOrCreate, Memfd, Sealed, OpenFile, FromFile,
+//	       Receive, SysVCreate, SysVOpen, SysVOpenID
 //	       Byte 0 is yours. This package never writes into the memory, and a C
 //	       program that used shm_open and mmap can be on the other side.
 //	typed  Share
@@ -10,7 +11,8 @@
 //
 // A *Segment is this process's view: Bytes is the mapping, At and Slice lay a
 // pointer-free type over it, Close unmaps it. The object itself lives until
-// somebody calls Remove (or, for a Memfd, until its last view is gone).
+// somebody calls Remove or SysVRemove (or, for a Memfd, until its last view is
+// gone).
 // Nothing is removed on Close or at exit: no process can know that it was the
 // last one (P-M12).
 //
@@ -26,7 +28,9 @@
 //
 // Whoever may write the object may write anything into it, at any time, and
 // may also truncate it; a touch beyond the new end is then SIGBUS, which ends
-// a Go program (P-K6). Give names a Mode that admits only peers you trust. A
+// a Go program (P-K6). Give names a Mode that admits only peers you trust, and
+// share with others by descriptor: Seal and RequireSeals keep a memfd's size,
+// Sealed its bytes too, and ReadOnlyFile lets a peer look and not touch. A
 // header is read as a copy, checked, and never indexed by: bad bytes are an
 // error, never a crash.
 //
@@ -34,7 +38,8 @@
 //
 // Every object made here is reserved with fallocate. A full /dev/shm is an
 // error from Create, not a SIGBUS at the first touch (P-K5). Objects made by
-// others are mapped as they are.
+// others are mapped as they are. Only System V segments cannot be reserved:
+// see SysVCreate.
 //
 // # Errors
 //

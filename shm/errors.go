@@ -32,6 +32,9 @@ var (
 	// means another process, so that dead owners cannot be told from live
 	// ones (P-K7).
 	ErrPIDNamespace error = &kind{"PID namespace mismatch", nil}
+	// ErrUnsealed: it lacks seals that this program insists on, so somebody
+	// could still change what must not change.
+	ErrUnsealed error = &kind{"not sealed", nil}
 )
 
 // Errors about this process's view.

@@ -17,16 +17,25 @@ import (
 //
 // With CreateFile a missing file is made: of this size, zero, with its blocks
 // reserved, appearing in one step under its name. Of several processes that
-// do so at once, one makes it and all map the same.
+// do so at once, one makes it and all map the same. With the default Mode the
+// file is meant to be private: in a directory that others may write, such as
+// /tmp, another user's file under the name is refused (root's and the
+// directory's owner's excepted); pass Mode, as its maker did, to share between
+// users.
 //
 // The last element of path must not be a symbolic link, and the file must
 // have one name only, as for Open.
+//
+// On overlayfs, as in most containers, the first to open a file of a lower
+// layer for writing gets a copy of it: who had mapped it ReadOnly before keeps
+// the old one, and sees nothing of the new. Map files of a volume, or make them.
 //
 // A file survives a restart of the machine, and so do lock words in it that
 // name long dead owners: lay primitives into a file only if you make a fresh
 // one for each boot.
 //
-// Options: ReadOnly, CreateFile (not both), Mode (with CreateFile).
+// Options: ReadOnly, CreateFile (not both), Mode (with CreateFile), Mlock,
+// Populate.
 //
 // Errors: ErrNotExist; ErrTruncated if the file is shorter than size;
 // ErrLayout if it is longer; ErrNotReady if it stays empty; fs.ErrPermission;
@@ -36,7 +45,7 @@ import (
 // file named .interlock-tmp-PID-…, to be deleted).
 func OpenFile(path string, size int64, opts ...Option) (*Segment, error) {
 	o := object{op: "shm.OpenFile", name: path}
-	c, err := configure(opts, optReadOnly|optCreateFile|optMode)
+	c, err := configure(opts, optReadOnly|optCreateFile|optMode|optMemory)
 	if err != nil {
 		return nil, o.fail(err)
 	}
@@ -64,19 +73,38 @@ func OpenFile(path string, size int64, opts ...Option) (*Segment, error) {
 const maxTries = 1000
 
 func openOrMakeFile(o *object, size int64, c *config) (*Segment, error) {
-	sized := func(st *unix.Stat_t) error { return sameSize(o.path, st.Size, size) }
+	admit := func(st *unix.Stat_t) error {
+		if err := c.admitFile(o.dir, st); err != nil {
+			return err
+		}
+		return sameSize(o.path, st.Size, size)
+	}
 	for range maxTries {
-		s, err := openObject(context.Background(), o, c.readOnly, sized)
+		s, err := openObject(context.Background(), o, c, admit)
 		if !c.create || !errors.Is(err, ErrNotExist) {
 			return s, err
 		}
-		if s, err = build(o, size, c.perm, nil); !errors.Is(err, ErrExist) {
+		if s, err = build(o, size, c, nil); !errors.Is(err, ErrExist) {
 			return s, err
 		}
 		// Somebody was faster, and then removed the file, or we would find it
 		// now.
 	}
 	return nil, fmt.Errorf("%w: others made and removed %s %d times meanwhile", ErrNotReady, o.path, maxTries)
+}
+
+// admitFile refuses, to a caller who would have made the file, another user's
+// in a directory where anybody may make one: it may be planted, waiting for our
+// data. The directory's owner can do as he likes anyway.
+func (c *config) admitFile(dir string, st *unix.Stat_t) error {
+	if !c.create {
+		return nil
+	}
+	var d unix.Stat_t
+	if err := again0(func() error { return unix.Stat(dir, &d) }); err == nil && (d.Mode&0o022 == 0 || d.Uid == st.Uid) {
+		return nil
+	}
+	return c.admit(st)
 }
 
 func sameSize(path string, have, want int64) error {
@@ -97,13 +125,19 @@ func sameSize(path string, have, want int64) error {
 // f stays the caller's: FromFile duplicates the descriptor, and f may be
 // closed at once.
 //
-// Options: ReadOnly; without it the descriptor must be open for writing.
+// Whoever else has the object may make it shorter, and a touch beyond the new
+// end is SIGBUS (P-K6): of a peer that is not trusted take a memfd only, with
+// RequireSeals(SealShrink).
 //
-// Errors: ErrNotReady if the object has size 0; fs.ErrInvalid for what cannot
-// be memory: a pipe, a socket, a directory, a nil file; fs.ErrClosed.
+// Options: ReadOnly, without which the descriptor must be open for writing;
+// RequireSeals, Mlock, Populate.
+//
+// Errors: ErrNotReady if the object has size 0; ErrUnsealed; fs.ErrInvalid for
+// what cannot be memory: a pipe, a socket, a directory, a nil file;
+// fs.ErrClosed.
 func FromFile(f *os.File, opts ...Option) (*Segment, error) {
 	o := object{op: "shm.FromFile"}
-	c, err := configure(opts, optReadOnly)
+	c, err := configure(opts, optReadOnly|optRequireSeals|optMemory)
 	if err != nil {
 		return nil, o.fail(err)
 	}
@@ -115,20 +149,33 @@ func FromFile(f *os.File, opts ...Option) (*Segment, error) {
 	if err != nil {
 		return nil, o.fail(err)
 	}
-	st, err := fstat(own)
-	switch what := fileType(st.Mode); {
-	case err != nil:
-	case what != "":
-		err = fmt.Errorf("the descriptor is %s, not a memfd or regular file: %w", what, fs.ErrInvalid)
-	case st.Size == 0:
+	s, err := attach(own, &c)
+	return s, o.fail(err)
+}
+
+// attach maps the object behind a descriptor that others have too. It owns f,
+// and closes it on an error.
+func attach(f *os.File, c *config) (*Segment, error) {
+	st, err := fstat(f)
+	if err == nil {
+		if what := fileType(st.Mode); what != "" {
+			err = fmt.Errorf("the descriptor is %s, not a memfd or regular file: %w", what, fs.ErrInvalid)
+		}
+	}
+	step("look at its size")
+	if err == nil && c.seals != 0 {
+		if err = requireSeals(f, &st, c.seals); err == nil {
+			st, err = fstat(f) // the size from before the seals were known proves nothing
+		}
+	}
+	if err == nil && st.Size == 0 {
 		err = fmt.Errorf("%w: the object has size 0; its maker must size it before it passes it on", ErrNotReady)
 	}
 	if err != nil {
-		own.Close()
-		return nil, o.fail(err)
+		f.Close()
+		return nil, err
 	}
-	s, err := newSegment(own, fmt.Sprintf("%q", o.name), st.Size, c.readOnly, st.Nlink > 0)
-	return s, o.fail(err)
+	return newSegment(f, fmt.Sprintf("%q", f.Name()), st.Size, st.Nlink > 0, c)
 }
 
 // dup goes through SyscallConn, which holds f open meanwhile and, other than

@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "FAIL: left in", shmDir+":", left)
 		code = 1
 	}
+	if left := sysvLeftovers(); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "FAIL: left of System V:", left)
+		code = 1
+	}
 	os.Exit(code)
 }
 

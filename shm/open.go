@@ -26,7 +26,7 @@ const (
 // regular file with one name: a symbolic link, a FIFO, a second hard link
 // that somebody planted is refused, and what it points to is not touched.
 //
-// Options: ReadOnly.
+// Options: ReadOnly, Mlock, Populate.
 //
 // Errors: ErrNotExist; ErrNotReady if it still has no size after 100 ms
 // (its maker is slow, or died between making and sizing it: then Remove it);
@@ -36,11 +36,11 @@ func Open(name string, opts ...Option) (*Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := configure(opts, optReadOnly)
+	c, err := configure(opts, optReadOnly|optMemory)
 	if err != nil {
 		return nil, o.fail(err)
 	}
-	s, err := openObject(context.Background(), &o, c.readOnly, nil)
+	s, err := openObject(context.Background(), &o, &c, nil)
 	return s, o.fail(err)
 }
 
@@ -52,16 +52,16 @@ func (e errUnsettled) Unwrap() error { return e.error }
 
 // openObject opens and maps what is at o.path. admit, if not nil, sees the
 // descriptor's status before anything is mapped.
-func openObject(ctx context.Context, o *object, readOnly bool, admit func(*unix.Stat_t) error) (*Segment, error) {
+func openObject(ctx context.Context, o *object, c *config, admit func(*unix.Stat_t) error) (*Segment, error) {
 	for deadline := time.Now().Add(settleTime); ; {
-		f, st, err := openOnce(o.path, readOnly)
+		f, st, err := openOnce(o.path, c.readOnly)
 		if err == nil && admit != nil {
 			if err = admit(&st); err != nil {
 				f.Close()
 			}
 		}
 		if err == nil {
-			return newSegment(f, fmt.Sprintf("%q", o.name), st.Size, readOnly, true)
+			return newSegment(f, fmt.Sprintf("%q", o.name), st.Size, true, c)
 		}
 		if !errors.As(err, &errUnsettled{}) || time.Now().After(deadline) {
 			return nil, err

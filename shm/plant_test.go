@@ -240,9 +240,10 @@ func TestNotReady(t *testing.T) {
 		t.Errorf("three waits took %v", d)
 	}
 	// A C program sizes its object while we wait; another publishes by link.
+	path := filepath.Join(shmDir, name)
 	go func() {
 		time.Sleep(settleTime / 10)
-		os.Truncate(filepath.Join(shmDir, name), 100)
+		os.Truncate(path, 100)
 	}()
 	s := must[*Segment](t)(Open(name))
 	if s.Size() != 100 {

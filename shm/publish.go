@@ -67,7 +67,8 @@ const lockPoll = 5 * time.Millisecond
 // name is refused (root's excepted); pass Mode, as its maker did, to share
 // between users.
 //
-// Options: Mode, ReadOnly (makes nothing: a missing object is ErrNotExist).
+// Options: Mode, ReadOnly (makes nothing: a missing object is ErrNotExist),
+// Mlock, Populate.
 //
 // Errors: ctx.Err() while waiting for another initialiser, naming it;
 // init's error; ErrTruncated if the existing object is smaller than size;
@@ -80,7 +81,7 @@ func OpenOrCreate(ctx context.Context, name string, size int64, init func(*Segme
 	if err != nil {
 		return nil, err
 	}
-	c, err := configure(opts, optReadOnly|optMode)
+	c, err := configure(opts, optReadOnly|optMode|optMemory)
 	if err != nil {
 		return nil, o.fail(err)
 	}
@@ -97,7 +98,7 @@ func openOrBuild(ctx context.Context, o *object, size int64, c *config, init fun
 		return nil, false, fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid)
 	}
 	for start := time.Now(); ; {
-		s, err := openObject(ctx, o, c.readOnly, c.admit) // C1
+		s, err := openObject(ctx, o, c, c.admit) // C1
 		if !errors.Is(err, ErrNotExist) || c.readOnly {
 			return s, false, err
 		}
@@ -112,7 +113,7 @@ func openOrBuild(ctx context.Context, o *object, size int64, c *config, init fun
 		if lock == nil {
 			continue // something changed: look again
 		}
-		s, err = buildLocked(o, lock, size, c.perm, init)
+		s, err = buildLocked(o, lock, size, c, init)
 		if !errors.Is(err, errLostRace) {
 			return s, err == nil, err
 		}
@@ -122,14 +123,14 @@ func openOrBuild(ctx context.Context, o *object, size int64, c *config, init fun
 // errLostRace: somebody without our lock made the object first.
 var errLostRace = errors.New("made by another")
 
-func buildLocked(o *object, lock *os.File, size int64, perm os.FileMode, init func(*Segment) error) (*Segment, error) {
+func buildLocked(o *object, lock *os.File, size int64, c *config, init func(*Segment) error) (*Segment, error) {
 	defer func() { // C8, C9; also when init panics
 		unlink(o.lock) // it may be another user's: then it stays, harmless
 		step("unlink the lock file")
 		lock.Close()
 	}()
 	var initErr error
-	s, err := build(o, size, perm, func(s *Segment) error { // C4 to C7
+	s, err := build(o, size, c, func(s *Segment) error { // C4 to C7
 		if init != nil {
 			initErr = init(s)
 		}

@@ -143,6 +143,11 @@ func TestExactlyOneInit(t *testing.T) {
 	if testing.Short() {
 		procs, rounds = 4, 30
 	}
+	raceToInit(t, procs, rounds)
+}
+
+func raceToInit(t *testing.T, procs, rounds int) {
+	start := time.Now()
 	counter := must[*Segment](t)(Memfd("counter", 64))
 	defer closeNow(t, counter)
 	c := must[*raceCounters](t)(At[raceCounters](counter.Bytes(), 0))
@@ -178,5 +183,5 @@ func TestExactlyOneInit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d rounds of %d processes with 2 goroutines each", rounds, procs)
+	t.Logf("%d rounds of %d processes with 2 goroutines each: %v", rounds, procs, time.Since(start).Round(time.Millisecond))
 }

@@ -1,7 +1,6 @@
 package shm
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -34,20 +33,28 @@ type Segment struct {
 	named bool   // had a name when it was attached, so it can be removed
 	ro    bool
 	inits bool // an init function is running on it
+
+	isSysV bool // has no descriptor, but
+	shmid  int  // this identifier
 }
 
-// newSegment maps all of f, which it owns from then on; on an error it closes
-// f.
-func newSegment(f *os.File, label string, size int64, readOnly, named bool) (*Segment, error) {
-	mem, err := mapFile(f, size, readOnly)
+// newSegment maps all of f, which it owns from then on, as c asks; on an error
+// it closes f.
+func newSegment(f *os.File, label string, size int64, named bool, c *config) (*Segment, error) {
+	mem, err := mapFile(f, size, c)
+	if err == nil {
+		if err = c.prepare(mem); err != nil {
+			unmapFile(mem, f)
+		}
+	}
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	if readOnly {
+	if c.readOnly {
 		region.AddReadOnly(span(mem))
 	}
-	return &Segment{mem: mem, file: f, size: size, label: label, named: named, ro: readOnly}, nil
+	return &Segment{mem: mem, file: f, size: size, label: label, named: named, ro: c.readOnly}, nil
 }
 
 // Bytes returns the whole mapping, nil after Close. It is valid until Close;
@@ -58,11 +65,13 @@ func (s *Segment) Bytes() []byte {
 	return s.mem
 }
 
-// Size returns the length of the mapping, also after Close.
+// Size returns the length of Bytes, also after Close: the object's, as its
+// maker asked for it. Mapped are whole pages.
 func (s *Segment) Size() int64 { return s.size }
 
 // File returns the segment's descriptor, for exec.Cmd.ExtraFiles or a socket;
-// nil after Close. It belongs to the Segment: do not close it.
+// nil after Close, and for a System V segment, which has an identifier
+// instead (SysVID). It belongs to the Segment: do not close it.
 func (s *Segment) File() *os.File {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -81,6 +90,9 @@ func (s *Segment) Sync() error {
 	if s.mem == nil {
 		return fmt.Errorf("shm: Sync %s: %w", s.label, ErrClosed)
 	}
+	if s.isSysV {
+		return nil // never on a disk
+	}
 	if err := again0(func() error { return unix.Msync(s.mem, unix.MS_SYNC) }); err != nil {
 		return fmt.Errorf("shm: Sync %s: %w", s.label, err)
 	}
@@ -91,7 +103,8 @@ func (s *Segment) Sync() error {
 // and ErrRemoved once somebody removed it: Remove, rm, or systemd-logind at
 // the user's last logout (P-K10). The mapping goes on working, but whoever
 // opens the name now gets another object. An object that had no name when it
-// was attached, such as a memfd, is never removed.
+// was attached, such as a memfd, is never removed. A System V segment is, by
+// SysVRemove or ipcrm, also if it has no key.
 //
 // The answer can be out of date when it arrives; it never goes back to nil.
 //
@@ -106,6 +119,9 @@ func (s *Segment) Removed() error {
 }
 
 func (s *Segment) removed(op string) error {
+	if s.isSysV {
+		return s.removedSysV(op)
+	}
 	if !s.named {
 		return nil
 	}
@@ -144,7 +160,7 @@ func (s *Segment) Close() error {
 	s.mem, s.file = nil, nil
 	// Either can fail only if somebody else unmapped the memory or closed the
 	// descriptor; say so, but the Segment is closed.
-	if err := errors.Join(unmap(mem), file.Close()); err != nil {
+	if err := s.letGo(mem, file); err != nil {
 		return fmt.Errorf("shm: Close %s: %w", s.label, err)
 	}
 	return nil

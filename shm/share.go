@@ -18,8 +18,8 @@ import (
 //
 // A header in front of T records what T looks like, and a program whose T is
 // another one gets an error instead of the memory: ErrLayout, with both types
-// described. Renaming, adding or moving a field makes another T; renaming the
-// type does not.
+// described, and the first field in which they differ. Renaming, adding or
+// moving a field makes another T; renaming the type does not.
 //
 // The checks, in order: magic (ErrLayout), version (ErrVersion), state
 // (ErrNotReady), size (ErrTruncated), T's size and fingerprint (ErrLayout),
@@ -35,7 +35,8 @@ import (
 // return of every Share of the same object, across processes.
 //
 // Options: Mode, ReadOnly (makes nothing; a store through T is a fatal
-// fault, loads of a seqlock work), AllowPIDNamespace.
+// fault, loads of a seqlock work), AllowPIDNamespace,
+// Mlock, Populate.
 func Share[T any](ctx context.Context, name string, init func(*T) error, opts ...Option) (*T, *Segment, error) {
 	o, err := lookup("shm.Share", name)
 	if err != nil {
@@ -77,7 +78,7 @@ func headerFor(t reflect.Type) *layout.Header {
 
 // share is Share without the type: one copy of it in the program.
 func share(ctx context.Context, o *object, want *layout.Header, opts []Option, init func(*Segment) error) (*Segment, error) {
-	c, err := configure(opts, optReadOnly|optMode|optPIDNS)
+	c, err := configure(opts, optReadOnly|optMode|optPIDNS|optMemory)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +121,12 @@ func matches(s *Segment, want *layout.Header, c *config) error {
 	case !have.Ours():
 		return fmt.Errorf("%w: made by a machine or program with another word size or byte order", ErrLayout)
 	case have.Size != want.Size || have.Fingerprint != want.Fingerprint:
-		return fmt.Errorf("%w: the segment holds %q, this program wants %q; build both from the same type, or Remove the segment if it is a leftover",
-			ErrLayout, have.Description, want.Description)
+		first := ""
+		if d := layout.Difference(have.Description, want.Description); d != "" {
+			first = "; the first difference: " + d
+		}
+		return fmt.Errorf("%w: the segment holds %q, this program wants %q%s; build both from the same type, or Remove the segment if it is a leftover",
+			ErrLayout, have.Description, want.Description, first)
 	case have.PIDNS != want.PIDNS && !c.anyPIDNS:
 		return fmt.Errorf("%w: made by pid %d of namespace %d, this process is in %d, so neither could tell a dead owner from a live one; "+
 			"run both in one PID namespace (docker --pid=container:NAME, shareProcessNamespace: true), "+

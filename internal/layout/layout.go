@@ -5,6 +5,7 @@
 //	cache_unsafe.go    MustBeFlat: the same answer in a few nanoseconds, for hot paths
 //	fingerprint.go     Fingerprint: 64 bits that change when the layout changes
 //	describe.go        Describe: the layout in words, for error messages and inspectors
+//	difference.go      Difference: where two such texts part
 //	header.go          Header: the bytes in front of a shared T, encoded and decoded
 //	header_unsafe.go   MarkReady: the one atomic store into that header
 //
