@@ -22,6 +22,24 @@ import (
 	"interlock/internal/robust"
 )
 
+// keepLocking unlocks a mutex that is held and locks it again at once, every so
+// often, until somebody else got in, for five seconds at most. It returns when.
+func keepLocking(m *Mutex, every time.Duration, got chan time.Time) time.Time {
+	for start := time.Now(); time.Since(start) < 5*time.Second; {
+		time.Sleep(every)
+		m.Unlock()
+		m.Lock()
+		select {
+		case at := <-got:
+			m.Unlock()
+			return at
+		default:
+		}
+	}
+	m.Unlock()
+	return <-got
+}
+
 // The wake goes to a process that dies of it; a goroutine of this process sleeps in the
 // kernel; another goroutine of this process takes the word first, without WAITERS, and from
 // then on locks and unlocks by the fast path.
@@ -45,24 +63,7 @@ func TestASleeperBesideItsOwnProcessesFastPath(t *testing.T) { // T21, INV-M7
 		if b.m.word.Load()&robust.Waiters != 0 {
 			t.Log("round void")
 		}
-		var at time.Time
-	loop:
-		for time.Since(start) < 5*time.Second {
-			time.Sleep(5 * time.Millisecond)
-			b.m.Unlock()
-			b.m.Lock()
-			select {
-			case at = <-got:
-				break loop
-			default:
-			}
-		}
-		b.m.Unlock()
-		if at.IsZero() {
-			at = <-got
-		}
-		d := at.Sub(start)
-		took = append(took, d)
+		took = append(took, keepLocking(&b.m, 5*time.Millisecond, got).Sub(start))
 		thief.WaitKilled(unix.SIGKILL)
 		holder.Expect("free")
 		holder.Kill()
@@ -125,22 +126,7 @@ func TestMappedAgainLater(t *testing.T) { // T07
 	got := make(chan time.Time, 1)
 	start := time.Now()
 	go func() { a.m.Lock(); got <- time.Now(); a.m.Unlock() }()
-	var end time.Time
-loop:
-	for time.Since(start) < 5*time.Second {
-		time.Sleep(2 * time.Millisecond)
-		b.m.Unlock()
-		b.m.Lock()
-		select {
-		case end = <-got:
-			break loop
-		default:
-		}
-	}
-	b.m.Unlock()
-	if end.IsZero() {
-		end = <-got
-	}
+	end := keepLocking(&b.m, 2*time.Millisecond, got)
 	t.Logf("took %v", end.Sub(start))
 	if end.Sub(start) > tooLate {
 		t.Error("too late")

@@ -96,8 +96,7 @@ func (q *waiting) leave() {
 	} else {
 		given = q.w.Leave()
 	}
-	switch {
-	case given && q.plan.waiters != 0, q.owes && !q.held:
+	if given && q.plan.waiters != 0 || q.owes && !q.held {
 		if v := q.m.flagWaiters(); v&robust.TIDMask == 0 { // INV-M3
 			q.m.passOn()
 		}

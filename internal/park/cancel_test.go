@@ -26,7 +26,7 @@ func TestAWakeAndACancellationAtOnce(t *testing.T) { // T15, P-K17
 		}
 		end := make(chan result, 1)
 		go func() {
-			w := Enter(word, quiet)
+			w := EnterAcquire(word, quiet)
 			var r result
 			for r.err == nil {
 				var woken bool
@@ -60,7 +60,7 @@ func TestSleepWithAContextThatIsDone(t *testing.T) {
 	_, mem := proctest.Memfd(t, os.Getpagesize())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	w := Enter(at(mem, 0), quiet)
+	w := EnterAcquire(at(mem, 0), quiet)
 	defer w.Leave()
 	if woken, err := w.Sleep(ctx, 0); woken || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", woken, err)

@@ -18,11 +18,11 @@
 //
 // To wait for a word:
 //
-//	w := park.Enter(word, look)    queue up
-//	defer w.Leave()                the next in the queue has its turn
-//	w.Listen(ctx)                  until the oldest
+//	w := park.EnterAcquire(word, look)   queue up (EnterLock for a mutex, Join for news)
+//	defer w.Leave()                      the next in the queue has its turn
+//	w.Listen(ctx)                        until the oldest
 //	loop: take what the word offers, or
-//	      w.Sleep(ctx, seen)       asleep until woken, roused or cancelled
+//	      w.Sleep(ctx, seen)             asleep until woken, roused or cancelled
 //
 //	table.go     the queues, by the word's address
 //	handover.go  mutexes: who is next, and when it is another process's turn
@@ -95,11 +95,7 @@ var start = time.Now()
 // now is in nanoseconds, by CLOCK_MONOTONIC.
 func now() int64 { return int64(time.Since(start)) }
 
-// Enter queues the caller up for the word.
-func Enter(word *atomic.Uint32, look Look) *Waiter {
-	return enter(&Waiter{word: word, look: look}, forNews)
-}
-
+// enter queues the caller up for its word.
 func enter(w *Waiter, k kind) *Waiter {
 	w.call = make(chan struct{}, 1)
 	w.since = now()

@@ -43,7 +43,7 @@ func sleeper(ctx context.Context, word *atomic.Uint32, val uint32, look Look) ch
 	ended := make(chan error, 1)
 	n := Waiters(word)
 	go func() {
-		w := Enter(word, look)
+		w := EnterAcquire(word, look)
 		err := w.Listen(ctx)
 		for err == nil && word.Load() == val {
 			_, err = w.Sleep(ctx, val)
@@ -80,7 +80,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		before := Waiters(word)
 		go func() {
 			defer wg.Done()
-			w := Enter(word, quiet)
+			w := EnterAcquire(word, quiet)
 			defer w.Leave()
 			if err := w.Listen(context.Background()); err != nil {
 				t.Error(err)
@@ -253,7 +253,7 @@ func TestNoLookOutlivesItsWaiter(t *testing.T) {
 		return Quiet
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := Enter(word, look)
+	w := EnterAcquire(word, look)
 	if err := w.Listen(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 	end := make(chan error, 1)
 	go func() {
 		word := at(mem, 0)
-		w := Enter(word, news(func() bool { return word.Load() != 0 }))
+		w := EnterAcquire(word, news(func() bool { return word.Load() != 0 }))
 		woken, err := w.Sleep(context.Background(), 0)
 		if woken {
 			t.Error("nobody woke it")

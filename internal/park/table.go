@@ -51,7 +51,7 @@ func bucketOf(word *atomic.Uint32) *bucket {
 type kind int
 
 const (
-	forNews   kind = iota // a group, or a word that nothing special is known of
+	forNews   kind = iota // a group
 	forLock               // a mutex
 	forPermit             // a semaphore
 )
