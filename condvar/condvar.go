@@ -14,6 +14,7 @@ import (
 	"interlock/internal/park"
 	"interlock/internal/race"
 	"interlock/internal/region"
+	"interlock/internal/sigbus"
 	"interlock/mutex"
 )
 
@@ -118,17 +119,24 @@ func (c *Cond) WaitContext(ctx context.Context, m *mutex.Mutex) error {
 	c.mustWrite()
 	c.waiters.Add(1) // E-C1
 	w := park.Join(&c.seq, c.counts)
-	m.Unlock()
-	mark.At("E-C1 unlocked not asleep")
-	err := w.Await(ctx)
-	if err == nil {
-		race.Acquire(c.addr())
-	}
-	w.Leave()
-	c.leave()
+	err := c.await(ctx, w, m)
 	mark.At("E-C3 woken not locked")
 	if dead := inherit.Lock(context.Background(), m); dead != nil {
 		return errors.Join(dead, err)
+	}
+	return err
+}
+
+// await unlocks m and waits.
+func (c *Cond) await(ctx context.Context, w *park.Waiter, m *mutex.Mutex) (err error) {
+	region.Note(c.addr())
+	defer sigbus.Caught(&err, sigbus.Faults()) // P-K6
+	defer c.leave()
+	defer w.Leave()
+	m.Unlock()
+	mark.At("E-C1 unlocked not asleep")
+	if err = w.Await(ctx); err == nil {
+		race.Acquire(c.addr())
 	}
 	return err
 }

@@ -15,11 +15,15 @@ import (
 	"interlock/internal/race"
 	"interlock/internal/region"
 	"interlock/internal/robust"
+	"interlock/internal/sigbus"
 	"interlock/internal/spin"
 )
 
 func init() {
-	inherit.Lock = func(ctx context.Context, m any) error { return m.(*Mutex).hold(ctx, plan{orphan: true}) }
+	inherit.Lock = func(ctx context.Context, m any) (err error) {
+		defer sigbus.Caught(&err, sigbus.Faults()) // P-K6
+		return m.(*Mutex).hold(ctx, plan{orphan: true})
+	}
 	inherit.Take = func(ctx context.Context, m any) error { return m.(*Mutex).hold(ctx, plan{orphan: true, bare: true}) }
 	inherit.Orphan = func(m any) bool { return m.(*Mutex).owner.Load() == inconsistent }
 	inherit.Whole = func(m any) {
@@ -69,7 +73,8 @@ func (m *Mutex) hold(ctx context.Context, p plan) (err error) {
 
 // lock is the way to hold m when the fast path failed: enroll, spin a little,
 // queue.
-func (m *Mutex) lock(ctx context.Context, p plan) error {
+func (m *Mutex) lock(ctx context.Context, p plan) (err error) {
+	defer sigbus.Caught(&err, sigbus.Faults()) // P-K6
 	if err := m.enroll(); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"interlock/internal/park"
 	"interlock/internal/race"
 	"interlock/internal/region"
+	"interlock/internal/sigbus"
 )
 
 var (
@@ -117,10 +118,12 @@ func (s *Semaphore) Value() uint32 { return uint32(s.data.Load()) }
 
 // acquireSlow waits in the queue of this process; only its oldest counts
 // itself in nwaiters and sleeps in the kernel.
-func (s *Semaphore) acquireSlow(ctx context.Context) error {
+func (s *Semaphore) acquireSlow(ctx context.Context) (err error) {
 	if s.addr()%8 != 0 {
 		panic(fmt.Sprintf("semaphore: %#x is not a multiple of 8", s.addr()))
 	}
+	region.Note(s.addr())
+	defer sigbus.Caught(&err, sigbus.Faults()) // P-K6
 	w := park.EnterAcquire(s.futex(), s.look)
 	defer w.Leave()
 	if err := w.Listen(ctx); err != nil {

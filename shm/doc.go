@@ -27,9 +27,9 @@
 // # Trust
 //
 // Whoever may write the object may write anything into it, at any time, and
-// may also truncate it; a touch beyond the new end is then SIGBUS, which ends
-// a Go program (P-K6). Give names a Mode that admits only peers you trust, and
-// share with others by descriptor: Seal and RequireSeals keep a memfd's size,
+// may also truncate it; a touch beyond the new end then panics (P-K6: with
+// SIGBUS, a Go program would end; see Segment.Truncated). Give names a Mode that
+// admits only peers you trust, and share with others by descriptor: Seal and RequireSeals keep a memfd's size,
 // Sealed its bytes too, and ReadOnlyFile lets a peer look and not touch. A
 // header is read as a copy, checked, and never indexed by: bad bytes are an
 // error, never a crash.

@@ -27,7 +27,7 @@ var (
 	// ErrVersion: made by another version of this package.
 	ErrVersion error = &kind{"version mismatch", nil}
 	// ErrTruncated: shorter than it must be.
-	ErrTruncated error = &kind{"too short", nil}
+	ErrTruncated = region.ErrTruncated
 	// ErrPIDNamespace: made in another PID namespace, where the same number
 	// means another process, so that dead owners cannot be told from live
 	// ones (P-K7).

@@ -7,8 +7,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"interlock/internal/region"
 )
 
 // mapFile maps size bytes of f as c asks, shared. The Ptr calls go to the
@@ -36,7 +34,6 @@ func mapFile(f *os.File, size int64, c *config) ([]byte, error) {
 	if err != nil {
 		return nil, explainMmap(err, size)
 	}
-	region.Mapped()
 	return unsafe.Slice((*byte)(p), size), nil
 }
 

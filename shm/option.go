@@ -34,8 +34,8 @@ var (
 	AllowPIDNamespace = Option{optPIDNS, func(c *config) { c.anyPIDNS = true }}
 
 	// AllowUnsealed lets Receive map what its sender, or anybody else who has
-	// it, can still make shorter. A touch beyond the new end is then SIGBUS,
-	// which ends a Go program (P-K6): only for peers you trust as yourself.
+	// it, can still make shorter. A touch beyond the new end is then a panic
+	// of the goroutine (P-K6, Segment.Truncated): only for peers you trust.
 	AllowUnsealed = Option{optAllowUnsealed, func(c *config) { c.anySeals = true }}
 
 	// HugePages makes a Memfd or System V segment of huge pages, of the

@@ -51,6 +51,7 @@ func newSegment(f *os.File, label string, size int64, named bool, c *config) (*S
 		f.Close()
 		return nil, err
 	}
+	region.Mapped(span(mem))
 	if c.readOnly {
 		region.AddReadOnly(span(mem))
 	}

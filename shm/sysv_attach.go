@@ -31,10 +31,10 @@ func sysvAttach(id int, key Key, c *config) (*Segment, error) {
 	if err != nil {
 		return nil, explainAttach(id, c, err)
 	}
-	region.Mapped()
 	if err := c.prepare(mem); err != nil {
 		return nil, errors.Join(err, unix.SysvShmDetach(mem))
 	}
+	region.Mapped(span(mem))
 	if c.readOnly {
 		region.AddReadOnly(span(mem))
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"interlock/internal/layout"
+	"interlock/internal/region"
 )
 
 // At lays T over the bytes of mem from offset off and returns a pointer into
@@ -49,6 +50,10 @@ func place[T any](call string, mem []byte, off, n int) error {
 		err = fits(mem, off, n, uint64(t.Size()), uint64(t.Align()))
 	}
 	if err == nil {
+		if n > 0 { // it may be memory that the caller mapped
+			lo, _ := span(mem[off:])
+			region.Note(lo)
+		}
 		return nil
 	}
 	t := reflect.TypeFor[T]()

@@ -27,16 +27,20 @@ type Counts struct{ Signals, Broadcasts uint32 }
 func Join(word *atomic.Uint32, read func() Counts) *Waiter {
 	w := &Waiter{word: word, read: read, since: now(), call: make(chan struct{}, 1)}
 	w.look = func() Finding { return RouseIf(w.groupMoved()) }
-	b := bucketOf(word)
+	w.joinGroup()
+	keepLooking()
+	return w
+}
+
+func (w *Waiter) joinGroup() {
+	b := bucketOf(w.word)
 	b.mu.Lock()
-	w.seen = read()
+	defer b.mu.Unlock() // also when a peer has truncated the memory (P-K6)
+	w.seen = w.read()
 	b.enqueue(w, forNews)
 	if w.older == nil {
 		w.queue.last = w.seen.Signals
 	}
-	b.mu.Unlock()
-	keepLooking()
-	return w
 }
 
 // Await blocks until there is news for w, and returns nil, or until ctx is

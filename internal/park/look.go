@@ -4,6 +4,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"interlock/internal/sigbus"
 )
 
 // LookEvery is how often the words waited for are looked at; with more than
@@ -37,7 +39,8 @@ func keepLooking() {
 }
 
 func tick() {
-	// A look at memory that a peer truncated must not kill this process (P-K6).
+	// A look at memory that a peer truncated must not kill this process (P-K6), nor
+	// where sigbus was not told of it.
 	debug.SetPanicOnFault(true)
 	t := time.NewTimer(LookEvery)
 	defer t.Stop()
@@ -110,12 +113,11 @@ func (w *Waiter) lookOnce() (found Finding) {
 
 // guarded is f, or true if f faults.
 func guarded(f func() bool) (yes bool) {
+	before := sigbus.Faults()
 	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case interface{ Addr() uintptr }: // the runtime's error for a memory fault
-			yes = true
-		default:
+		if r := recover(); r == nil {
+			return
+		} else if yes = sigbus.IsFault(r, before); !yes {
 			panic(r)
 		}
 	}()

@@ -6,11 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+
+	"interlock/internal/sigbus"
 )
 
 // A mapping of this process, from /proc/self/maps.
 type mapping struct {
 	lo, hi  uintptr
+	shared  bool
 	aliased bool // what it maps is mapped at other addresses too
 }
 
@@ -32,16 +35,31 @@ func Aliased(addr uintptr) bool {
 	return m == nil || m.aliased // who cannot read /proc assumes the worst
 }
 
-// Note says that addr is in use. If it was mapped after the mappings were read,
-// they are read again.
+// Note says that addr is in use, in memory that this module may not have mapped:
+// from now on a fault there is contained. If it was mapped after the mappings were
+// read, they are read again.
 func Note(addr uintptr) {
-	if maps := known.Load(); maps != nil && find(maps, addr) == nil {
-		known.CompareAndSwap(maps, nil)
+	maps := known.Load()
+	m := find(maps, addr)
+	if m == nil && sigbus.Contains(addr) {
+		known.CompareAndSwap(maps, nil) // will be read when somebody has to know
+		return
+	}
+	if m == nil {
+		maps = readMaps()
+		known.Store(maps)
+		m = find(maps, addr)
+	}
+	if m != nil && m.shared {
+		sigbus.Contain(m.lo, m.hi)
 	}
 }
 
-// Mapped says that this module has mapped something.
-func Mapped() { known.Store(nil) }
+// Mapped says that this module has mapped [lo, hi). Detach takes it back.
+func Mapped(lo, hi uintptr) {
+	known.Store(nil)
+	sigbus.Contain(lo, hi)
+}
 
 func find(maps *[]mapping, addr uintptr) *mapping {
 	if maps == nil {
@@ -82,8 +100,8 @@ func readMaps() *[]mapping {
 		}
 		lo, hi, _ := bytes.Cut(f[0], []byte("-"))
 		m := mapping{lo: parseHex(lo), hi: parseHex(hi)}
-		shared := len(f[1]) == 4 && f[1][3] == 's'
-		if object := string(f[3]) + " " + string(f[4]); shared {
+		m.shared = len(f[1]) == 4 && f[1][3] == 's'
+		if object := string(f[3]) + " " + string(f[4]); m.shared {
 			if i, ok := first[object]; ok {
 				m.aliased, maps[i].aliased = true, true
 			} else {

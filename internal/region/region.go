@@ -13,7 +13,12 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+
+	"interlock/internal/sigbus"
 )
+
+// ErrTruncated: some memory, or the file under it, is too short.
+var ErrTruncated = sigbus.ErrTruncated
 
 // ErrBusy: this process waits for, or holds, something inside the memory.
 var ErrBusy = errors.New("memory is in use: this process waits or holds a lock in it")
@@ -57,6 +62,7 @@ func Detach(lo, hi uintptr) error {
 		t.Forget(lo, hi)
 	}
 	known.Store(nil)
+	sigbus.Forget(lo, hi)
 	keep := readOnly[:0]
 	for _, s := range readOnly {
 		if s.lo < lo || s.hi > hi {

@@ -167,7 +167,8 @@ var wakeMutants = []Mutant{
 		Bug:  "Wait unlocks before it notes the sequence: a signal between the two is lost",
 		Run:  runPair,
 		Edits: []Edit{
-			{"condvar/condvar.go", "\tw := park.Join(&c.seq, c.counts)\n\tm.Unlock()\n", "\tm.Unlock()\n\tw := park.Join(&c.seq, c.counts)\n"},
+			{"condvar/condvar.go", "\tw := park.Join(", "\tm.Unlock()\n\tw := park.Join("},
+			{"condvar/condvar.go", "\tdefer w.Leave()\n\tm.Unlock()\n", "\tdefer w.Leave()\n"},
 		},
 	},
 }
