@@ -81,10 +81,14 @@ type Mutex struct {
 // If the owner died and this process has no repair registered, if its repair
 // failed, or if m can never be locked, Lock panics with the error that
 // LockContext would return, and m is not held.
-func (m *Mutex) Lock() {
+//
+//go:nosplit
+func (m *Mutex) Lock() { // lockFast, which is too large to be inlined
 	me := proc.Me()
-	if !m.grab(me) || m.prev.Load() != me && !m.overtaken() { // lockFast, which is too large to be inlined
+	if !m.grab(me) {
 		m.lockSlow()
+	} else if m.prev.Load() != me {
+		m.lockOvertaken()
 	}
 	race.Acquire(m.addr())
 }
@@ -127,13 +131,16 @@ func (m *Mutex) LockContext(ctx context.Context) error {
 //
 // If m is an orphan that Cond.Wait returned unrepaired, Unlock leaves it an
 // orphan for others.
+//
+//go:nosplit
 func (m *Mutex) Unlock() {
 	if race.Enabled && m.held() { // a panic must neither order nor undo an order
 		race.Release(m.addr())
 	}
-	if park.Listens(&m.word) || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4
+	b := park.BucketAt(m.addr())
+	if b.Listens() || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4
 		m.unlockSlow()
-	} else {
+	} else if b.Listens() {
 		m.call() // one that has queued up meanwhile: INV-M7
 	}
 }

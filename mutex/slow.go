@@ -44,6 +44,13 @@ func (m *Mutex) lockSlow() {
 	}
 }
 
+//go:noinline
+func (m *Mutex) lockOvertaken() {
+	if !m.overtaken() {
+		m.lockSlow()
+	}
+}
+
 func (m *Mutex) tryLockSlow() bool {
 	err := m.enroll()
 	done := err != nil

@@ -140,7 +140,7 @@ func (m *Mutex) release(wake int) (v uint32, woken int, ok bool) {
 // call has the oldest of this process's waiters look at the word: INV-M7. Only
 // the address is used: after a release the memory may be gone (P-M8).
 func (m *Mutex) call() {
-	if park.Listens(&m.word) {
+	if park.BucketAt(m.addr()).Listens() {
 		park.Call(&m.word)
 	}
 }

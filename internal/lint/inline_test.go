@@ -26,7 +26,7 @@ var inlined = map[string][]string{
 	"condvar":         {"(*Cond).addr", "(*Cond).Signal", "(*Cond).Wait"},
 	"seqlock":         {"begin", "end"},
 	"internal/proc":   {"Me", "TID", "PID", "Next", "Foreign", "Start"},
-	"internal/park":   {"Listens"},
+	"internal/park":   {"(*bucket).Listens", "BucketAt"},
 	"internal/region": {"IsReadOnly"},
 	"internal/race":   {"Acquire", "Release", "ReleaseMerge", "Hide", "Show"}, // nothing at all, without -race
 	"internal/mark":   {"At"},                                                 // the same, without the tag marks

@@ -88,12 +88,12 @@ func EnterAcquire(word *atomic.Uint32, look Look) *Waiter {
 	return enter(&Waiter{word: word, look: look}, forPermit)
 }
 
-// Listens reports whether an unlock may have somebody of this process to call.
-// If not, nobody had said so (Expect) before the caller's last atomic access to
-// the word; who does so looks at the word afterwards.
-func Listens(word *atomic.Uint32) bool {
+// Listens reports whether an unlock may have somebody of this process to call, for
+// a word of b. If not, nobody had said so (Expect) before the caller's last atomic
+// access to the word; who does so looks at the word afterwards.
+func (b *bucket) Listens() bool {
 	race.Hide()
-	n := bucketOf(word).listening.Load()
+	n := b.listening.Load()
 	race.Show()
 	return n != 0
 }

@@ -44,9 +44,13 @@ type queue struct {
 // waiting is how many there are in all queues: the ticker runs while there are any.
 var waiting atomic.Int64
 
-func bucketOf(word *atomic.Uint32) *bucket {
-	return &buckets[uint64(key(word))>>2*0x9e3779b97f4a7c15>>(64-bucketBits)]
+// BucketAt is where those wait who wait for the word at an address. Words of one
+// page are spread by the low bits, words at one offset of many pages by the others.
+func BucketAt(addr uintptr) *bucket {
+	return &buckets[(addr>>3^addr>>12)%(1<<bucketBits)]
 }
+
+func bucketOf(word *atomic.Uint32) *bucket { return BucketAt(key(word)) }
 
 type kind int
 

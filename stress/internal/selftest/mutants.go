@@ -49,9 +49,9 @@ var mutexMutants = []Mutant{
 		Bug:  "Lock and Unlock do nothing",
 		Run:  runMutex,
 		Edits: []Edit{
-			{"mutex/mutex.go", "if !m.grab(me) || m.prev.Load() != me && !m.overtaken() {", "if me == 0 {"},
-			{"mutex/mutex.go", "if park.Listens(&m.word) || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n",
-				"if park.Listens(&m.word) && false || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) {\n\t\treturn\n"},
+			{"mutex/mutex.go", "if !m.grab(me) {\n\t\tm.lockSlow()\n\t} else if m.prev.Load() != me {", "if me == 0 {"},
+			{"mutex/mutex.go", "if b.Listens() || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n",
+				"if b.Listens() && false || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) {\n\t\treturn\n"},
 		},
 	},
 	{
@@ -123,7 +123,7 @@ var wakeMutants = []Mutant{
 		Name: "unconditional-store",
 		Bug:  "Unlock decides by a look at the word and some microseconds later stores to it, whatever it holds by then",
 		Run:  runHandoff,
-		Edits: []Edit{{"mutex/mutex.go", "!m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n\t} else {\n",
+		Edits: []Edit{{"mutex/mutex.go", "!m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n\t} else if b.Listens() {\n",
 			"m.word.Load() != proc.TID(proc.Me()) {\n\t\tm.unlockSlow()\n\t} else {\n\t\tfor range 5000 {\n\t\t\tproc.Me()\n\t\t}\n\t\tm.word.Store(0)\n"}},
 	},
 	{
@@ -180,7 +180,7 @@ var localMutants = []Mutant{
 		Bug:  "Unlock does not ask whether goroutines of its own process listen",
 		Run:  runHerd,
 		Edits: []Edit{
-			{"internal/park/handover.go", "n := bucketOf(word).listening.Load()", "n := 0 * bucketOf(word).listening.Load()"},
+			{"internal/park/handover.go", "n := b.listening.Load()", "n := 0 * b.listening.Load()"},
 		},
 	},
 	{
