@@ -76,14 +76,55 @@ func (s *Semaphore) Init(permits uint32) {
 
 // Acquire takes a permit, and waits for one if there is none. It took one only
 // if it returns nil; with ctx.Err() it took none, and no wake was used up.
+//
+//go:nosplit
 func (s *Semaphore) Acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if park.BucketAt(s.addr()).Calm() && s.grab() {
+		race.Acquire(s.addr())
+		return nil
+	}
+	return s.acquire(ctx)
+}
+
+// TryAcquire takes a permit if there is one, and reports whether it did. It
+// panics if the memory is mapped read-only.
+//
+//go:nosplit
+func (s *Semaphore) TryAcquire() bool {
+	if !s.grab() {
+		s.mustWrite()
+		if !s.take(false) {
+			return false
+		}
+	}
+	race.Acquire(s.addr())
+	return true
+}
+
+// Release adds a permit, and wakes a waiter if there is one. It never blocks.
+// It returns ErrOverflow, and adds nothing, if there are MaxValue permits.
+//
+//go:nosplit
+func (s *Semaphore) Release() error {
+	if !s.put() {
+		return s.give()
+	}
+	return nil
+}
+
+// Value is the number of permits. It may have changed by the time Value
+// returns.
+func (s *Semaphore) Value() uint32 { return uint32(s.data.Load()) }
+
+// acquire is Acquire where the fast path failed.
+func (s *Semaphore) acquire(ctx context.Context) error {
 	if region.IsReadOnly(s.addr()) {
 		return ErrReadOnly
 	}
-	if !park.MayOvertake(s.futex()) || !s.take(false) {
+	if !park.MayOvertake(s.futex()) || !s.takeSoon() {
 		if err := s.acquireSlow(ctx); err != nil {
 			return err
 		}
@@ -92,29 +133,14 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	return nil
 }
 
-// TryAcquire takes a permit if there is one, and reports whether it did. It
-// panics if the memory is mapped read-only.
-func (s *Semaphore) TryAcquire() bool {
-	s.mustWrite()
-	if !s.take(false) {
-		return false
+// takeSoon takes a permit that is there, or comes soon.
+func (s *Semaphore) takeSoon() bool {
+	if s.take(false) {
+		return true
 	}
-	race.Acquire(s.addr())
-	return true
+	b := park.BucketAt(s.addr())
+	return b.Calm() && b.Spin(func() bool { return s.take(false) })
 }
-
-// Release adds a permit, and wakes a waiter if there is one. It never blocks.
-// It returns ErrOverflow, and adds nothing, if there are MaxValue permits.
-func (s *Semaphore) Release() error {
-	if region.IsReadOnly(s.addr()) {
-		return ErrReadOnly
-	}
-	return s.give()
-}
-
-// Value is the number of permits. It may have changed by the time Value
-// returns.
-func (s *Semaphore) Value() uint32 { return uint32(s.data.Load()) }
 
 // acquireSlow waits in the queue of this process; only its oldest counts
 // itself in nwaiters and sleeps in the kernel.

@@ -5,6 +5,7 @@ import (
 	"interlock/internal/mark"
 	"interlock/internal/park"
 	"interlock/internal/race"
+	"interlock/internal/region"
 )
 
 // The word and every way it may change.
@@ -43,6 +44,23 @@ const (
 	MaxValue = 1<<31 - 1
 )
 
+// grab is E-S1 in one attempt, for the fast paths. It may fail for no reason, and it
+// does in processes that have read-only memory: the slower paths ask which.
+func (s *Semaphore) grab() bool {
+	d := s.data.Load()
+	return d&valueMask != 0 && !region.AnyReadOnly() && s.data.CompareAndSwap(d, d-1) // E-S1
+}
+
+// put is E-S4 in one attempt, where nobody waits.
+func (s *Semaphore) put() bool {
+	d := s.data.Load()
+	if d >= MaxValue || region.AnyReadOnly() {
+		return false
+	}
+	race.ReleaseMerge(s.addr())
+	return s.data.CompareAndSwap(d, d+1) // E-S4
+}
+
 // take is E-S1, and with queued E-S3.
 func (s *Semaphore) take(queued bool) bool {
 	for {
@@ -62,6 +80,9 @@ func (s *Semaphore) take(queued bool) bool {
 
 // give is E-S4: the permit is visible first, the wake comes after (F1).
 func (s *Semaphore) give() error {
+	if region.IsReadOnly(s.addr()) {
+		return ErrReadOnly
+	}
 	for {
 		d := s.data.Load()
 		if d&valueMask >= MaxValue {

@@ -47,6 +47,9 @@ func (w *Waiter) joinGroup() {
 // done. An error means that w has used up no news: it goes to another.
 func (w *Waiter) Await(ctx context.Context) error {
 	err := w.Listen(ctx)
+	if err == nil && bucketOf(w.word).Spin(func() bool { return w.word.Load() != w.seen.Signals }) {
+		w.share()
+	}
 	for err == nil && !w.Given() {
 		var woken bool
 		woken, err = w.Sleep(ctx, w.groupLast())

@@ -98,6 +98,14 @@ func (b *bucket) Listens() bool {
 	return n != 0
 }
 
+// Calm reports whether nobody queues here.
+func (b *bucket) Calm() bool {
+	race.Hide()
+	n := b.queued.Load()
+	race.Show()
+	return n == 0
+}
+
 // Expect says that w, if it is the oldest, is going to Listen, and is to be
 // called by the next unlock. It must look at the word once more before.
 func (w *Waiter) Expect() {

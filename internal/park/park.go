@@ -26,6 +26,7 @@
 //
 //	table.go     the queues, by the word's address
 //	handover.go  mutexes: who is next, and when it is another process's turn
+//	spin.go      staying awake for a while first
 //	group.go     condition variables: one sleeper for many who wait for news
 //	sleep.go     a sleep in the kernel, by one's own thread or by a shared one
 //	pool.go      the shared ones

@@ -24,7 +24,8 @@ type bucket struct {
 	mu        sync.Mutex
 	queues    *queue // a list
 	turn      turn
-	_         [2*cacheLine - 56]byte
+	missed    atomic.Uint32 // how often to spin here was for nothing, since it was not
+	_         [2*cacheLine - 64]byte
 }
 
 var buckets [1 << bucketBits]bucket

@@ -89,6 +89,9 @@ func IsReadOnly(addr uintptr) bool {
 	return nRO.Load() != 0 && lookup(addr)
 }
 
+// AnyReadOnly is a quicker question: whether any memory was noted.
+func AnyReadOnly() bool { return nRO.Load() != 0 }
+
 func lookup(addr uintptr) bool {
 	mu.Lock()
 	defer mu.Unlock()

@@ -200,16 +200,23 @@ var localMutants = []Mutant{
 // otherMutants break the semaphore's count, seqlocks and segments.
 var otherMutants = []Mutant{
 	{
-		Name:  "semaphore-check-then-take",
-		Bug:   "the permits are looked at, then stored to, where a CAS belongs",
-		Run:   runSemaphore,
-		Edits: []Edit{{"semaphore/word.go", "if s.data.CompareAndSwap(d, want) { // E-S1 E-S3", "if s.data.Store(want); true {"}},
+		Name: "semaphore-check-then-take",
+		Bug:  "the permits are looked at, then stored to, where a CAS belongs",
+		Run:  runSemaphore,
+		Edits: []Edit{
+			{"semaphore/word.go", "return d&valueMask != 0 && !region.AnyReadOnly() && s.data.CompareAndSwap(d, d-1) // E-S1",
+				"if d&valueMask == 0 || region.AnyReadOnly() {\n\t\treturn false\n\t}\n\ts.data.Store(d - 1)\n\treturn true"},
+			{"semaphore/word.go", "if s.data.CompareAndSwap(d, want) { // E-S1 E-S3", "if s.data.Store(want); true {"},
+		},
 	},
 	{
-		Name:  "semaphore-store-on-release",
-		Bug:   "Release stores value + 1, where a CAS belongs",
-		Run:   runSemaphore,
-		Edits: []Edit{{"semaphore/word.go", "if s.data.CompareAndSwap(d, d+1) {", "if s.data.Store(d + 1); true {"}},
+		Name: "semaphore-store-on-release",
+		Bug:  "Release stores value + 1, where a CAS belongs",
+		Run:  runSemaphore,
+		Edits: []Edit{
+			{"semaphore/word.go", "return s.data.CompareAndSwap(d, d+1)", "s.data.Store(d + 1)\n\treturn true"},
+			{"semaphore/word.go", "if s.data.CompareAndSwap(d, d+1) {", "if s.data.Store(d + 1); true {"},
+		},
 	},
 	{
 		Name:  "seqlock-not-odd",
