@@ -5,12 +5,15 @@ package examples
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"interlock/shm"
 )
@@ -60,6 +63,16 @@ func TestShmdemo(t *testing.T) {
 	}
 }
 
+func TestHello(t *testing.T) {
+	without(t, "hello")
+	run := build(t, "hello")
+	for _, count := range []string{"1", "2"} {
+		if got := strings.Fields(output(t, run())); len(got) != 4 || got[3] != count {
+			t.Errorf("it says %q, want a count of %s", got, count)
+		}
+	}
+}
+
 func TestRing(t *testing.T) {
 	without(t, "ring")
 	run := build(t, "ring")
@@ -103,14 +116,85 @@ func TestRing(t *testing.T) {
 	}
 }
 
+func TestRingRefusesWhatDoesNotFit(t *testing.T) {
+	without(t, "ring")
+	run := build(t, "ring")
+	write := run("write")
+	write.Stdin = strings.NewReader(strings.Repeat("x", 252) + "\n" + strings.Repeat("y", 253) + "\n")
+	if out, err := write.CombinedOutput(); err == nil || !strings.Contains(string(out), "a line of 253 bytes") {
+		t.Errorf("it says %q, %v", out, err)
+	}
+	write = run("write") // which ends the stream
+	output(t, write)
+	if got, err := run("read").Output(); err != nil || string(got) != strings.Repeat("x", 252)+"\n" {
+		t.Errorf("read: %q, %v", got, err)
+	}
+}
+
+func TestProdcons(t *testing.T) {
+	out := output(t, build(t, "prodcons")())
+	said := map[string]int{} // "made 4": in which line
+	pids := map[string]string{}
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		w := strings.Fields(line)
+		if len(w) != 4 || pids[w[2]] != "" && pids[w[2]] != w[1] {
+			t.Fatalf("it says %q", out)
+		}
+		pids[w[2]] = w[1]
+		said[w[2]+" "+w[3]] = i
+	}
+	for i := range 10 {
+		thing := strconv.Itoa(i * i)
+		if took, ok := said["took "+thing]; !ok || took < said["made "+thing] {
+			t.Errorf("%s was not made and then taken: %q", thing, out)
+		}
+	}
+	if len(said) != 20 || len(pids) != 2 || pids["made"] == pids["took"] {
+		t.Errorf("it says %q", out)
+	}
+}
+
+func TestReattach(t *testing.T) {
+	lines := strings.Split(output(t, build(t, "reattach")()), "\n")
+	if len(lines) != 4 || !strings.HasSuffix(lines[0], ", 25600 bytes") || strings.Contains(lines[0], " 0x5000000") ||
+		lines[1] != "attached at 0x5000000" || lines[2] != "Hello, world." {
+		t.Errorf("it says %q", lines)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	run := build(t, "config")
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte("size = 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		got, want string
+	}{
+		{output(t, run()), `"colour = blue\n"`},
+		{output(t, run(file)), `"size = 3\n"`},
+	} {
+		if !strings.Contains(x.got, x.want) || !strings.HasSuffix(x.got, "changing them: write config: operation not permitted\n") {
+			t.Errorf("it says %q, want %s", x.got, x.want)
+		}
+	}
+}
+
 func TestVersioned(t *testing.T) {
 	run := build(t, "versioned")
 	file := filepath.Join(t.TempDir(), "setting")
 	output(t, run(file, "one"))
+	st, err := os.Stat(file)
+	if err != nil || st.Size() != 4096 {
+		t.Fatalf("the file: %v %v", st, err)
+	}
+	where := st.Sys().(*syscall.Stat_t)
+	t.Cleanup(func() { _ = shm.Remove(fmt.Sprintf("/versioned-%d-%d", where.Dev, where.Ino)) })
 	output(t, run(file, "two"))
 	if got := output(t, run(file)); got != "version 2: two\n" {
 		t.Errorf("it says %q", got)
 	}
+
 	watch := run(file, "-watch")
 	pipe, err := watch.StdoutPipe()
 	if err != nil {
@@ -120,14 +204,36 @@ func TestVersioned(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = watch.Process.Kill(); _ = watch.Wait() }()
-	seen := make([]byte, 100)
-	n, _ := pipe.Read(seen)
-	output(t, run(file, "three"))
-	m, _ := pipe.Read(seen[n:])
-	if got := string(seen[:n+m]); got != "version 2: two\nversion 3: three\n" {
-		t.Errorf("a watcher saw %q", got)
+	defer time.AfterFunc(time.Minute, func() { _ = watch.Process.Kill() }).Stop()
+	seen := bufio.NewScanner(pipe)
+	saw := func(want string) {
+		t.Helper()
+		if !seen.Scan() || seen.Text() != want {
+			t.Fatalf("a watcher saw %q, want %q", seen.Text(), want)
+		}
 	}
-	if st, err := os.Stat(file); err != nil || st.Size() != 4096 {
-		t.Errorf("the file: %v %v", st, err)
+	saw("version 2: two")
+	output(t, run(file, "three"))
+	saw("version 3: three")
+
+	// A copy that is not whole does not count: the one before does.
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data := make([]byte, 4096)
+	if _, err := f.ReadAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("T"), int64(bytes.Index(data, []byte("three")))); err != nil {
+		t.Fatal(err)
+	}
+	if got := output(t, run(file)); got != "version 2: two\n" {
+		t.Errorf("with a damaged copy it says %q", got)
+	}
+	output(t, run(file, "another"))
+	if got := output(t, run(file)); got != "version 3: another\n" {
+		t.Errorf("after that it says %q", got)
 	}
 }

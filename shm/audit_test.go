@@ -73,9 +73,9 @@ func TestTwoVersionsRefuseEachOther(t *testing.T) {
 		before := must[[]byte](t)(os.ReadFile(path))
 		was := must[os.FileInfo](t)(os.Stat(path))
 		out := mustRun(t, child(t, "program", second, name))
-		want := "Users.Flags uint32@4 4 there, Users.Group uint32@4 4 here"
+		want := "programV1.Users[0].Flags uint32@4 4 there, programV2.Users[0].Group uint32@4 4 here"
 		if second == "1" {
-			want = "Users.Group uint32@4 4 there, Users.Flags uint32@4 4 here"
+			want = "programV2.Users[0].Group uint32@4 4 there, programV1.Users[0].Flags uint32@4 4 here"
 		}
 		if !strings.Contains(out, want) || !strings.Contains(out, "programV"+first) || !strings.Contains(out, "programV"+second) {
 			t.Errorf("version %s after %s: %s\nwant %s", second, first, out, want)
@@ -269,6 +269,8 @@ func inMounts(t *testing.T, name string, arg ...string) {
 	}
 	if err != nil {
 		t.Errorf("%v: %s", err, out.String())
+	} else if out.Len() > 0 {
+		t.Log(out.String())
 	}
 }
 

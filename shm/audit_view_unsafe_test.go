@@ -51,9 +51,9 @@ func refusedIn[T any](t *testing.T, mem []byte, noun string) {
 		}
 	}
 	check(" is "+noun, refusals[T](t, mem))
-	check("[] is "+noun, refusals[[2]T](t, mem))
+	check("[0] is "+noun, refusals[[2]T](t, mem))
 	check("T.F is "+noun, refusals[struct{ F T }](t, mem))
-	check(".Users[].Name is "+noun, refusals[deep[T]](t, mem))
+	check(".Users[0].Name is "+noun, refusals[deep[T]](t, mem))
 }
 
 func TestWhatHasNoBusinessInSharedMemory(t *testing.T) {

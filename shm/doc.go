@@ -29,10 +29,20 @@
 // Whoever may write the object may write anything into it, at any time, and
 // may also truncate it; a touch beyond the new end then panics (P-K6: with
 // SIGBUS, a Go program would end; see Segment.Truncated). Give names a Mode that
-// admits only peers you trust, and share with others by descriptor: Seal and RequireSeals keep a memfd's size,
-// Sealed its bytes too, and ReadOnlyFile lets a peer look and not touch. A
-// header is read as a copy, checked, and never indexed by: bad bytes are an
-// error, never a crash.
+// admits only peers you trust, and share with others by descriptor: Seal and
+// RequireSeals keep a memfd's size, Sealed its bytes too, and ReadOnlyFile lets a
+// peer look and not touch. A header is read as a copy, checked, and never indexed
+// by: bad bytes are an error, never a crash.
+//
+// # Size
+//
+// A segment keeps the size that it was made with; there is no call to change it.
+// Every process has mapped the length that it found, and holds pointers into
+// that: longer, the object would be long for who comes later only; shorter, it
+// would pull pages from under all the others (P-K6). Who needs more room makes a
+// second segment, fills it, tells its name where the readers look already (a
+// Seqlock in the first will do), and Removes the first when List shows nobody in
+// it any more.
 //
 // # Memory that is really there
 //

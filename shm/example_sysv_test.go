@@ -1,10 +1,12 @@
 package shm_test
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"os"
 
+	"interlock/mutex"
 	"interlock/shm"
 )
 
@@ -53,6 +55,65 @@ func ExampleSysVCreate() {
 	// removed: <nil>
 	// hello is still here
 	// gone: true
+}
+
+// What OpenOrCreate does for a name, for a key: whoever comes first makes the
+// segment, and whoever takes its mutex first puts into it what zeros are not. If
+// one dies in the midst of that, the next starts over.
+func ExampleSysVCreate_initialise() {
+	type Shared struct {
+		Mu    mutex.Mutex
+		Made  uint32 // 1 when the rest is initialised; the mutex guards all
+		_     uint32
+		Price [4]uint64
+	}
+	open := func(key shm.Key) (*Shared, *shm.Segment, error) {
+		seg, err := shm.SysVCreate(key, 4096)
+		if errors.Is(err, shm.ErrExist) {
+			seg, err = shm.SysVOpen(key)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		s, err := shm.At[Shared](seg.Bytes(), 0)
+		if err != nil {
+			return nil, nil, errors.Join(err, seg.Close())
+		}
+		s.Mu.OnOwnerDeath(func(pid int) error { return nil }) // half made is made anew below
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
+		if s.Made == 0 {
+			s.Price = [4]uint64{10, 20, 30, 40}
+			s.Made = 1
+			fmt.Println("initialised")
+		}
+		return s, seg, nil
+	}
+
+	file, err := os.CreateTemp("", "interlock-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	key, err := shm.Ftok(file.Name(), 'B')
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 { // two programs would do this
+		s, seg, err := open(key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer seg.Close()
+		id, _ := seg.SysVID()
+		defer shm.SysVRemove(id)
+		fmt.Println(s.Price)
+	}
+	// Output:
+	// initialised
+	// [10 20 30 40]
+	// [10 20 30 40]
 }
 
 // A segment that nothing is left of, however its processes end: it is removed

@@ -48,7 +48,7 @@ func ExampleAt() {
 	fmt.Println(err)
 	// Output:
 	// 7
-	// shm.At[Wrong]: field Wrong.Name is a string: an address of this process means nothing in another; use an array [N]byte and a length
+	// shm.At[Wrong]: field Wrong.Name is a string: it holds a pointer, which means nothing in another process; use an array [N]byte and a length
 }
 
 // Exactly one process fills the table; the others find it filled.

@@ -66,7 +66,11 @@ func OpenFile(path string, size int64, opts ...Option) (*Segment, error) {
 	}
 	o.dir = filepath.Dir(o.path)
 	s, err := openOrMakeFile(&o, size, &c)
-	return s, o.fail(err)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	s.dir = o.dir
+	return s, nil
 }
 
 // maxTries bounds a race that can only go on if others work at it.

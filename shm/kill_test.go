@@ -222,7 +222,9 @@ func callName(c sysCall) string {
 		unix.SYS_FALLOCATE: "fallocate", unix.SYS_MMAP: "mmap", unix.SYS_MUNMAP: "munmap", unix.SYS_LINKAT: "linkat",
 		unix.SYS_UNLINKAT: "unlinkat", unix.SYS_FLOCK: "flock", unix.SYS_FCNTL: "fcntl", unix.SYS_RENAMEAT2: "renameat2",
 		unix.SYS_FSTATFS: "fstatfs", unix.SYS_MEMFD_CREATE: "memfd_create", unix.SYS_PREAD64: "pread64", unix.SYS_READ: "read",
-		unix.SYS_MSYNC: "msync", unix.SYS_PWRITE64: "pwrite64", unix.SYS_PRCTL: "the middle of init",
+		unix.SYS_MSYNC: "msync", unix.SYS_FSYNC: "fsync", unix.SYS_PWRITE64: "pwrite64",
+		unix.SYS_SHMGET: "shmget", unix.SYS_SHMAT: "shmat", unix.SYS_SHMDT: "shmdt", unix.SYS_SHMCTL: "shmctl",
+		unix.SYS_SENDMSG: "sendmsg", unix.SYS_RECVMSG: "recvmsg", unix.SYS_MLOCK: "mlock", unix.SYS_MADVISE: "madvise", unix.SYS_PRCTL: "the middle of init",
 	}[c.nr]
 	if name == "" {
 		name = "call"

@@ -20,16 +20,20 @@ import (
 // the n-th system call in it fails, for every n:
 //   - it returns, with an error or, where the failure does not matter, without;
 //   - afterwards this process has the descriptors and mappings that it had, and
-//     nothing new has a name, temporary or final;
+//     nothing new has a name, temporary or final, or is a System V segment;
 //   - an interrupted system call is made again: nobody hears of it.
 //
-// Exempt is what the failure itself is: munmap leaves a mapping, unlink a name.
+// Exempt is what the failure itself is: munmap and shmdt leave a mapping, unlink
+// a name, and IPC_RMID a segment.
 
-// leaking are the calls, each with the Close that belongs to it.
-var leaking = []struct {
+type leak struct {
 	what string
 	do   func(dir string) (*Segment, error)
-}{
+}
+
+// leaking are the calls, each with the Close that belongs to it; leak_more_test.go
+// has those for which there is more to set up.
+var leaking = []leak{
 	{"Create", func(string) (*Segment, error) { return Create("new", 8192) }},
 	{"Open", func(string) (*Segment, error) { return Open("old") }},
 	{"OpenOrCreate, new", func(string) (*Segment, error) { return OpenOrCreate(bg, "new", 8192, nil) }},
@@ -50,6 +54,7 @@ var leaking = []struct {
 		s, err := OpenOrCreate(bg, "new", 8192, nil)
 		return s, errors.Join(err, Remove("new"))
 	}},
+	{"Create, populated and locked", func(string) (*Segment, error) { return Create("new", 8192, Populate, Mlock) }},
 	{large, func(string) (*Segment, error) { return Memfd("new", piece+1) }},
 }
 
@@ -58,7 +63,9 @@ const large = "Memfd, large"
 
 // mayFail are the calls that return an error also if no system call fails.
 var mayFail = map[string]error{"OpenOrCreate, init fails": errFlaky, "Share, another T": ErrLayout,
-	"OpenFile, another size": ErrTruncated, "OpenOrCreate, lock planted": fs.ErrInvalid}
+	"OpenFile, another size": ErrTruncated, "OpenOrCreate, lock planted": fs.ErrInvalid,
+	"SysVCreate, taken": ErrExist, "SysVCreate, address in use": ErrAddress,
+	"FromFile, not sealed": ErrUnsealed, "Receive, not sealed": ErrUnsealed}
 
 // inherited is what FromFile gets.
 var inherited *os.File
@@ -67,13 +74,21 @@ var inherited *os.File
 type leakControl struct {
 	What   atomic.Uint32 // what to do next; len(leaking): no more
 	Failed atomic.Uint32 // the number of the system call that failed; none: 1<<31
+	Arg    atomic.Uint32 // its second argument
 	Errno  atomic.Uint32
+}
+
+// failed tells what failed, and whether that leaves what it had to take away.
+func (c *leakControl) failed() (nr int, mapping, name, segment bool) {
+	nr = int(c.Failed.Load())
+	return nr, nr == unix.SYS_MUNMAP || nr == unix.SYS_SHMDT, nr == unix.SYS_UNLINKAT,
+		nr == unix.SYS_SHMCTL && c.Arg.Load() == unix.IPC_RMID
 }
 
 const noCall = 1 << 31
 
 func init() {
-	// arg: directory, "notmp"; descriptor 3 is the leakControl
+	// arg: directory, "notmp", two keys; descriptor 3 is the leakControl
 	children["leaker"] = func(arg []string) error {
 		shmDir = arg[0]
 		noTmpfile = arg[1] == "notmp"
@@ -93,6 +108,9 @@ func init() {
 			return err
 		}
 		inherited = m.File()
+		if err := setUpMore(arg[2:]); err != nil {
+			return err
+		}
 		// The collector would close what is forgotten, and hide it.
 		debug.SetGCPercent(-1)
 		return underTrace(func() error {
@@ -103,8 +121,8 @@ func init() {
 					faults = append(faults, err)
 				}
 				after := holdings()
-				if c.Failed.Load() == unix.SYS_MUNMAP {
-					before.maps = after.maps
+				if _, mapping, _, _ := c.failed(); mapping { // and it may hold a segment
+					before.maps, before.segments = after.maps, after.segments
 				}
 				if after != before {
 					faults = append(faults, fmt.Errorf("%s fails with %v: before %+v, after %+v",
@@ -133,10 +151,11 @@ func leakOnce(c *leakControl, dir string) error {
 		}
 	}
 	mark(2)
-	failed, errno := int(c.Failed.Load()), unix.Errno(c.Errno.Load())
+	drain(sockets[1])
+	failed, leftMapping, leftName, _ := c.failed()
+	errno := unix.Errno(c.Errno.Load())
 	where := fmt.Sprintf("%s: %s fails with %v: ", call.what, callName(sysCall{nr: failed}), errno)
-	unlinked := failed == unix.SYS_UNLINKAT
-	if failed == unix.SYS_MUNMAP && err == nil {
+	if leftMapping && err == nil {
 		return errors.New(where + "Close says nothing")
 	}
 	if errno == unix.EINTR || failed == noCall {
@@ -144,25 +163,25 @@ func leakOnce(c *leakControl, dir string) error {
 			return fmt.Errorf("%s%w", where, err)
 		}
 	}
-	madeIt := err == nil && strings.HasSuffix(call.what, "new") || call.what == "Create"
-	if removed := Remove("new"); removed == nil && !madeIt && !closedBadly(failed) && !unlinked {
+	closedBadly := leftMapping || failed == unix.SYS_CLOSE // after it was made
+	madeIt := err == nil && strings.HasSuffix(call.what, "new") || strings.HasPrefix(call.what, "Create")
+	if removed := Remove("new"); removed == nil && !madeIt && !closedBadly && !leftName {
 		return fmt.Errorf("%sit says %w, and the name is there", where, err)
+	}
+	if segment := removeNewSegments(c, strings.HasPrefix(call.what, "SysVCreate") && (err == nil || closedBadly)); segment != "" {
+		return fmt.Errorf("%sit says %w, and there is %s", where, err, segment)
 	}
 	for _, name := range dirNames(dir) {
 		if name == "old" || name == "typed" || name == lockName("barred") {
 			continue
 		}
 		os.Remove(filepath.Join(dir, name))
-		if !unlinked {
+		if !leftName {
 			return fmt.Errorf("%s%s is left", where, name)
 		}
 	}
 	return nil
 }
-
-// closedBadly: the object was made, and then its mapping or descriptor could
-// not be let go.
-func closedBadly(nr int) bool { return nr == unix.SYS_MUNMAP || nr == unix.SYS_CLOSE }
 
 func dirNames(dir string) (list []string) {
 	all, _ := os.ReadDir(dir)
@@ -173,7 +192,7 @@ func dirNames(dir string) (list []string) {
 }
 
 // held is what a process has of what this package gives out.
-type held struct{ fds, maps int }
+type held struct{ fds, maps, segments int }
 
 func holdings() (h held) {
 	var fds []fs.DirEntry
@@ -181,10 +200,11 @@ func holdings() (h held) {
 	b, _ := os.ReadFile("/proc/self/maps")
 	h.fds = len(fds)
 	for line := range strings.Lines(string(b)) {
-		if strings.Contains(line, shmDir+"/") || strings.Contains(line, "/memfd:") {
+		if strings.Contains(line, shmDir+"/") || strings.Contains(line, "/memfd:") || strings.Contains(line, "/SYSV") {
 			h.maps++
 		}
 	}
+	h.segments = len(ownSegments())
 	return h
 }
 
@@ -199,7 +219,7 @@ func failEachCall(t *testing.T, mode string) {
 	m := must[*Segment](t)(Memfd("control", 64))
 	defer closeNow(t, m)
 	f := &failing{c: must[*leakControl](t)(At[leakControl](m.Bytes(), 0)), errnos: []unix.Errno{unix.EIO, unix.ENOMEM, unix.EMFILE, unix.EINTR}}
-	cmd := child(t, "leaker", dir, mode)
+	cmd := child(t, "leaker", dir, mode, newKey(t).String(), newKey(t).String())
 	cmd.ExtraFiles = []*os.File{m.File()}
 	if err := trace(t, cmd, f.on); err != nil {
 		t.Error(err)
@@ -242,6 +262,7 @@ func (f *failing) on(c sysCall) verdict {
 	}
 	f.total++
 	f.c.Failed.Store(uint32(c.nr))
+	f.c.Arg.Store(uint32(c.args[1]))
 	f.c.Errno.Store(uint32(errno))
 	// A close that fails has closed all the same.
 	return verdict{fail: errno, made: c.nr == unix.SYS_CLOSE}
@@ -268,7 +289,8 @@ func (f *failing) next() {
 func interruptible(nr int) bool {
 	switch nr {
 	case unix.SYS_OPENAT, unix.SYS_FALLOCATE, unix.SYS_FLOCK, unix.SYS_FTRUNCATE, unix.SYS_LINKAT, unix.SYS_UNLINKAT,
-		unix.SYS_RENAMEAT2, unix.SYS_FCHMOD, unix.SYS_FSTATFS, unix.SYS_PREAD64, unix.SYS_READ, unix.SYS_FSTAT, unix.SYS_MSYNC:
+		unix.SYS_RENAMEAT2, unix.SYS_FCHMOD, unix.SYS_FSTATFS, unix.SYS_PREAD64, unix.SYS_READ, unix.SYS_FSTAT, unix.SYS_MSYNC, unix.SYS_FSYNC,
+		unix.SYS_SENDMSG, unix.SYS_RECVMSG:
 		return true
 	}
 	return false

@@ -300,9 +300,28 @@ func TestListSystemV(t *testing.T) {
 	if i = sysvWithID(t, id); i == nil || !i.Removed {
 		t.Errorf("destroyed and attached: %+v", i)
 	}
+	wantUsers(t, i, pid)
 	stop()
 	if i = sysvWithID(t, id); i != nil {
 		t.Errorf("still listed: %+v", i)
+	}
+}
+
+// A segment that is removed while it is in use loses its key, and not its users,
+// in whose maps the key stays.
+func TestListSystemVRemovedInUse(t *testing.T) {
+	s := must[*Segment](t)(SysVCreate(newKey(t), 5000))
+	defer closeNow(t, s)
+	id, _ := s.SysVID()
+	pid, _ := mapper(t, nil, "sysv", strconv.Itoa(id))
+	wantUsers(t, sysvWithID(t, id), os.Getpid(), pid)
+	if err := SysVRemove(id); err != nil {
+		t.Fatal(err)
+	}
+	i := sysvWithID(t, id)
+	wantUsers(t, i, os.Getpid(), pid)
+	if !i.Removed || i.Key != Private || i.Attached != 2 {
+		t.Errorf("%+v", i)
 	}
 }
 

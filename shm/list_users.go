@@ -115,7 +115,7 @@ func (p *looker) mapping(line []byte) {
 	if ino < 0 {
 		return // an anonymous one of an old kernel
 	}
-	where := rest[:dev+1+ino] // device and inode
+	where := rest[:dev+1+ino] // device and inode: its maker sees no name (P-K22)
 	if info := p.files[string(where)]; info != nil {
 		info.usedBy(p.pid)
 		return
@@ -141,11 +141,12 @@ func (i *Info) usedBy(pid int) {
 }
 
 // attachment is a mapping of a System V segment. Its inode is the segment's ID,
-// and its path has the key; both may be the same in another IPC namespace.
+// and its path has the key that it was made with, also after it was removed and
+// has none any more; both may be the same in another IPC namespace.
 func (p *looker) attachment(path, inode string) {
 	id, err := strconv.Atoi(inode)
 	info := p.sysv[id]
-	if err != nil || info == nil || path != fmt.Sprintf("/SYSV%08x", uint32(info.Key)) {
+	if err != nil || info == nil || !info.Removed && path != fmt.Sprintf("/SYSV%08x", uint32(info.Key)) {
 		return
 	}
 	if p.foreign == 0 {

@@ -2,11 +2,14 @@ package shm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,7 +30,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	witness := newWitness()
 	code := m.Run()
+	if witness != "" && os.Remove(witness) != nil {
+		fmt.Fprintln(os.Stderr, "FAIL: something in", shmDir, "was removed that is no test's")
+		code = 1
+	}
 	if left := leftovers(shmDir); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "FAIL: left in", shmDir+":", left)
 		code = 1
@@ -37,6 +45,25 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// newWitness makes a file in shmDir that no test may touch, as little as they may
+// touch what other programs have there. Of the processes of a run, the first has
+// one.
+func newWitness() string {
+	const env = "SHM_WITNESS"
+	if os.Getenv(env) != "" {
+		return ""
+	}
+	f, err := os.CreateTemp(shmDir, "interlock-witness-")
+	if err == nil {
+		err = errors.Join(f.Close(), os.Setenv(env, f.Name()))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return f.Name()
 }
 
 // runID is in every name this run makes, so that leftovers are known as ours.
@@ -53,15 +80,61 @@ func newName(t testing.TB) string {
 	return name
 }
 
+// leftovers are the names in dir of this run and its children; others may run the
+// same tests at the same time.
 func leftovers(dir string) []string {
 	all, _ := os.ReadDir(dir)
 	var left []string
 	for _, e := range all {
-		if strings.Contains(e.Name(), runID) || strings.HasPrefix(e.Name(), reserved+"tmp-") {
+		var maker int
+		fmt.Sscanf(e.Name(), reserved+"tmp-%d-", &maker)
+		if strings.Contains(e.Name(), runID) || isOurs(maker) {
 			left = append(left, e.Name())
 		}
 	}
 	return left
+}
+
+// family are the processes of this run; no other's names and segments are ours to
+// judge.
+var family struct {
+	mu   sync.Mutex
+	cmds []*exec.Cmd // some perhaps never started
+	pids []int
+}
+
+// isOfFamily notes a process that child did not prepare.
+func isOfFamily(pid int) {
+	family.mu.Lock()
+	defer family.mu.Unlock()
+	family.pids = append(family.pids, pid)
+}
+
+// isOurs reports whether a process is, or was, of this run.
+func isOurs(pid int) bool {
+	family.mu.Lock()
+	defer family.mu.Unlock()
+	return pid == os.Getpid() || slices.Contains(family.pids, pid) ||
+		slices.ContainsFunc(family.cmds, func(c *exec.Cmd) bool { return c.Process != nil && c.Process.Pid == pid })
+}
+
+// Leftovers must be seen, and be nobody else's.
+func TestLeftoversAreOurOwn(t *testing.T) {
+	dir := ownDir(t)
+	cmd := child(t, "umask", "77", filepath.Join(dir, "nowhere"), "tmpfile")
+	cmd.Stderr = nil
+	if cmd.Run() == nil {
+		t.Error("made something nowhere")
+	}
+	tmp := func(pid int) string { return fmt.Sprintf("%stmp-%d-0123456789abcdef", reserved, pid) }
+	own := []string{tmp(os.Getpid()), tmp(cmd.Process.Pid), runID + "x", lockName(runID + "x")}
+	for _, name := range append([]string{tmp(os.Getppid()), tmp(1), "iltest1-x", lockName("iltest1-x"), lockName("tmp-x")}, own...) {
+		plant(t, name, nil)
+	}
+	slices.Sort(own)
+	if left := leftovers(dir); !slices.Equal(left, own) {
+		t.Errorf("taken for left: %q, want %q", left, own)
+	}
 }
 
 // child prepares a child process; it is killed if it takes a minute.
@@ -79,6 +152,9 @@ func child(t testing.TB, name string, arg ...string) *exec.Cmd {
 	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	cmd.Stderr = os.Stderr
 	cmd.Dir = "/"
+	family.mu.Lock()
+	defer family.mu.Unlock()
+	family.cmds = append(family.cmds, cmd)
 	return cmd
 }
 
@@ -130,12 +206,13 @@ func closeNow(t testing.TB, s *Segment) {
 // ownDir points shmDir at a directory of this test alone.
 func ownDir(t testing.TB) string {
 	t.Helper()
-	old := shmDir
-	shmDir = filepath.Join(old, runID+"dir")
-	if err := os.MkdirAll(shmDir, 0o777); err != nil {
+	old, dir := shmDir, filepath.Join(shmDir, runID+"dir")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	os.Chmod(shmDir, os.ModeSticky|0o777) // as /dev/shm itself
-	t.Cleanup(func() { os.RemoveAll(shmDir); shmDir = old })
-	return shmDir
+	os.Chmod(dir, os.ModeSticky|0o777) // as /dev/shm itself
+	shmDir = dir
+	// Never what shmDir is by then: a test may have set it back.
+	t.Cleanup(func() { os.RemoveAll(dir); shmDir = old })
+	return dir
 }

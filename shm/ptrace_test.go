@@ -70,9 +70,13 @@ func (c *sysCall) ofRuntime() bool {
 	case unix.SYS_MMAP:
 		return int32(c.args[4]) < 0 // anonymous: the heap
 	case unix.SYS_MUNMAP:
-		return race.Enabled // the detector's too, and it ends the process if that fails
+		// The detector's too, and it ends the process if that fails; so does
+		// the C library, which gives back stacks of threads.
+		return race.Enabled || c.args[1] >= 1<<20 && c.args[1] != piece+1
+	case unix.SYS_MADVISE:
+		return c.args[2] != unix.MADV_POPULATE_READ && c.args[2] != unix.MADV_POPULATE_WRITE
 	case unix.SYS_FUTEX, unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGACTION, unix.SYS_SIGALTSTACK,
-		unix.SYS_MADVISE, unix.SYS_MPROTECT, unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_TGKILL, unix.SYS_SCHED_YIELD,
+		unix.SYS_MPROTECT, unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_TGKILL, unix.SYS_SCHED_YIELD,
 		unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL,
 		unix.SYS_EVENTFD2, unix.SYS_WRITE, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETRANDOM, unix.SYS_PRCTL,
 		unix.SYS_RESTART_SYSCALL, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_SCHED_GETAFFINITY, unix.SYS_PRLIMIT64:

@@ -4,6 +4,7 @@ package shm
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,7 +18,8 @@ import (
 //     No machine's setting of it is needed to see this;
 //   - nothing is opened that a program started meanwhile would inherit, and no
 //     link at the end of a path is followed but those in /proc;
-//   - Sync is msync of all of the mapping, and waits (MS_SYNC).
+//   - Sync is msync of all of the mapping, and waits (MS_SYNC); of a mapped file it
+//     is fsync of the directory, too, the first time.
 
 func init() {
 	// arg: directory, what
@@ -52,6 +54,10 @@ func init() {
 				if err = s.Sync(); errors.Is(err, ErrRemoved) && arg[1] == "Remove" {
 					err = nil
 				}
+				mark(4)
+				if again := s.Sync(); err == nil && arg[1] != "Remove" {
+					err = again
+				}
 			}
 			mark(2)
 			return err
@@ -70,8 +76,9 @@ func TestHowNamesAreOpened(t *testing.T) {
 				t.Fatal(err)
 			}
 			closeNow(t, s)
-			at, opens, syncs := 0, 0, 0
-			err = trace(t, child(t, "user", dir, what), func(c sysCall) verdict {
+			at, opens, syncs, names := 0, 0, 0, 0
+			cmd := child(t, "user", dir, what)
+			err = trace(t, cmd, func(c sysCall) verdict {
 				if m, ok := c.mark(); ok {
 					at = m
 				}
@@ -82,7 +89,13 @@ func TestHowNamesAreOpened(t *testing.T) {
 					if flags := c.args[2]; flags&unix.O_CREAT != 0 || flags&unix.O_TRUNC != 0 || flags&unix.O_CLOEXEC == 0 {
 						t.Errorf("opened with flags %#x", flags)
 					}
-				case at == 3 && c.nr == unix.SYS_MSYNC:
+				case at >= 3 && c.nr == unix.SYS_FSYNC:
+					names++
+					path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", cmd.Process.Pid, c.args[0]))
+					if at != 3 || err != nil || path != dir {
+						t.Errorf("fsync, in Sync number %d, of %q: %v", at-2, path, err)
+					}
+				case at >= 3 && c.nr == unix.SYS_MSYNC:
 					syncs++
 					if size := c.args[1]; c.args[2] != unix.MS_SYNC || size != 8192 && size != 2048+24 {
 						t.Errorf("msync of %d bytes with flags %#x", size, c.args[2])
@@ -90,8 +103,8 @@ func TestHowNamesAreOpened(t *testing.T) {
 				}
 				return verdict{}
 			})
-			if err != nil || opens == 0 || syncs != 1 && what != "List" {
-				t.Errorf("%d opens, %d syncs, %v", opens, syncs, err)
+			if err != nil || opens == 0 || syncs != 2 && what != "List" || (names == 1) != (what == "OpenFile") {
+				t.Errorf("%d opens, %d syncs, %d of the name, %v", opens, syncs, names, err)
 			}
 		})
 	}
@@ -126,6 +139,8 @@ func TestManyCycles(t *testing.T) {
 	if err := os.WriteFile(path, make([]byte, 4096), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	sysv, id := newSysV(t, 8192)
+	a, b := pair(t, unix.SOCK_STREAM)
 	cycle := func() {
 		s1, e1 := Open(name)
 		s2, e2 := OpenOrCreate(bg, name, 64, nil)
@@ -136,7 +151,16 @@ func TestManyCycles(t *testing.T) {
 		if err := errors.Join(e1, e2, e3, e4, e5, e6); err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []*Segment{s1, s2, s3, s4, s5, s6} {
+		s7, e7 := SysVCreate(Private, 64)
+		own, _ := s7.SysVID()
+		s8, e8 := SysVOpenID(id, ReadOnly)
+		f, e9 := s5.ReadOnlyFile()
+		e10 := Send(a, s5)
+		s11, e11 := Receive(b, AllowUnsealed)
+		if err := errors.Join(e7, e8, e9, e10, e11, SysVRemove(own), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*Segment{s1, s2, s3, s4, s5, s6, s7, s8, s11} {
 			closeNow(t, s)
 		}
 	}
@@ -147,5 +171,8 @@ func TestManyCycles(t *testing.T) {
 	}
 	if f, m := counts(t); f != fds || m > maps+10 { // the runtime maps a little itself
 		t.Errorf("descriptors %d -> %d, mappings %d -> %d in %d rounds", fds, f, maps, m, rounds)
+	}
+	if n := len(ownSegments()); n != 1 || must[SysVInfo](t)(SysVStat(id)).Attached != 1 || sysv.Removed() == nil {
+		t.Errorf("%d System V segments", n)
 	}
 }

@@ -36,12 +36,24 @@ import (
 //	INV-N1  NAME appears by C7 only: initialised, zero elsewhere, final mode.
 //	INV-N2  At most one live process is between C3 and C8: the lock file's
 //	        name is unlinked only by who holds the flock of the inode it
-//	        names (C8, Remove), and C3 checks both under that flock.
+//	        names (C3, C8, Remove), and each checks that under the flock.
 //	INV-N3  A waiter of C2 needs nobody's help: it looks at the flock, at NAME
 //	        and at the lock file itself, at most lockPoll apart.
 //
 // A foreign program, or Create, may make NAME meanwhile. Then C7 finds the
 // name taken, the work is dropped, and C1 opens theirs.
+//
+// INV-N2 is ours to keep, but not against a stranger who unlinks the lock file
+// under its holder (rm -rf of the whole directory, by the same user or root; rm
+// /dev/shm/* spares it, for its dot). The next caller then makes another lock
+// file, and runs init beside the first. Nothing mixes: each works in a file of
+// its own, C7 gives the name to one, the other drops its work and takes that
+// one's (INV-N1), and since C8 looks before it unlinks, two do not become three.
+// What is lost is that init ran once. To look again before C7 would not save
+// that: init has run by then. A lock without a name to unlink would: the flock of
+// the directory, one for all names, and any user's to keep; or a socket's
+// abstract name, free for any user to take, and another in each network
+// namespace.
 //
 // Rejected: to build the object inside the lock file and rename that. A dead
 // initialiser's half-made object then has a name, must be recognised and
@@ -53,7 +65,8 @@ const lockPoll = 5 * time.Millisecond
 // of this size, all zero, runs init on it, and publishes it when init has
 // returned nil. Of all processes and goroutines that call it at once, exactly
 // one runs init; the others wait and map the finished object. init may be
-// nil.
+// nil. (Who deletes the lock file meanwhile, .interlock-NAME.init, lets another
+// run its init too; still one object is published, and all have that.)
 //
 // If init returns an error (or panics), nothing is published, the caller gets
 // that error, and another waiting caller, if there is one, runs its own init
@@ -124,11 +137,7 @@ func openOrBuild(ctx context.Context, o *object, size int64, c *config, init fun
 var errLostRace = errors.New("made by another")
 
 func buildLocked(o *object, lock *os.File, size int64, c *config, init func(*Segment) error) (*Segment, error) {
-	defer func() { // C8, C9; also when init panics
-		unlink(o.lock) // it may be another user's: then it stays, harmless
-		step("unlink the lock file")
-		lock.Close()
-	}()
+	defer dropLock(o, lock) // also when init panics
 	var initErr error
 	s, err := build(o, size, c, func(s *Segment) error { // C4 to C7
 		if init != nil {
@@ -141,6 +150,21 @@ func buildLocked(o *object, lock *os.File, size int64, c *config, init func(*Seg
 		return nil, errLostRace
 	}
 	return s, err
+}
+
+// dropLock is C8 and C9.
+func dropLock(o *object, lock *os.File) {
+	if mayUnlink(o.lock, lock) {
+		unlink(o.lock) // it may be another user's: then it stays, harmless
+	}
+	step("unlink the lock file")
+	lock.Close()
+}
+
+// mayUnlink: path is f's, as far as can be known.
+func mayUnlink(path string, f *os.File) bool {
+	same, err := sameObject(path, f)
+	return same || err != nil && !errors.Is(err, unix.ENOENT)
 }
 
 // admit refuses another user's object where the caller asked for a private
@@ -204,9 +228,8 @@ func newLock(o *object, perm os.FileMode) (*os.File, error) {
 		return nil, err
 	}
 	step("link the lock file")
-	if exists(o.path) { // C3; the name is ours, so it means our inode
-		unlink(o.lock)
-		n.f.Close()
+	if exists(o.path) { // C3; the lock is ours
+		dropLock(o, n.f)
 		return nil, nil
 	}
 	return n.f, nil

@@ -1,9 +1,11 @@
 package shm
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +35,9 @@ type Segment struct {
 	named bool   // had a name when it was attached, so it can be removed
 	ro    bool
 	inits bool // an init function is running on it
+
+	dir      string      // of a Segment of OpenFile: the directory that has its name
+	nameSafe atomic.Bool // Sync has made that durable
 
 	isSysV bool // has no descriptor, but
 	shmid  int  // this identifier
@@ -80,11 +85,17 @@ func (s *Segment) File() *os.File {
 }
 
 // Sync makes a mapped file durable: when it returns nil, what was in the
-// memory before the call is on the disk. Other processes see the memory
-// without it. For memory objects it does nothing.
+// memory before the call is on the disk, and so, of a Segment of OpenFile, is
+// the file's name. Other processes see the memory without it. For memory objects
+// it does nothing.
+//
+// It says nothing about the order in which stores reach the disk before it
+// returns, nor about those made meanwhile: the system writes pages back when it
+// likes. What must be whole after a crash of the machine is written beside the
+// old, synced, and then pointed to.
 //
 // Errors: ErrClosed; ErrRemoved if the file has no name any more, so that
-// nothing will find it after a restart; what msync(2) says.
+// nothing will find it after a restart; what msync(2) and fsync(2) say.
 func (s *Segment) Sync() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -97,7 +108,32 @@ func (s *Segment) Sync() error {
 	if err := again0(func() error { return unix.Msync(s.mem, unix.MS_SYNC) }); err != nil {
 		return fmt.Errorf("shm: Sync %s: %w", s.label, err)
 	}
-	return s.removed("Sync")
+	if err := s.removed("Sync"); err != nil {
+		return err
+	}
+	if err := s.syncName(); err != nil {
+		return fmt.Errorf("shm: Sync %s: the file's name: %w", s.label, err)
+	}
+	return nil
+}
+
+// syncName makes the name durable, once: msync(2) says nothing of the directory,
+// and a file that was just made may not be in it after a restart. Where the
+// directory cannot be opened or synced, the file's own metadata is what there is,
+// which on the usual file systems takes a new name along.
+func (s *Segment) syncName() error {
+	if s.dir == "" || s.nameSafe.Load() {
+		return nil
+	}
+	d, err := os.Open(s.dir)
+	if err == nil {
+		err = errors.Join(d.Sync(), d.Close())
+	}
+	if d == nil || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		err = s.file.Sync()
+	}
+	s.nameSafe.Store(err == nil)
+	return err
 }
 
 // Removed returns nil while the object still has the name it was opened by,

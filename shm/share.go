@@ -1,12 +1,14 @@
 package shm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
+	"runtime"
 
 	"interlock/internal/layout"
 )
@@ -22,8 +24,9 @@ import (
 // moving a field makes another T; renaming the type does not.
 //
 // The checks, in order: magic (ErrLayout), version (ErrVersion), state
-// (ErrNotReady), size (ErrTruncated), T's size and fingerprint (ErrLayout),
-// PID namespace (ErrPIDNamespace, unless AllowPIDNamespace), boot (ErrLayout).
+// (ErrNotReady), size (ErrTruncated), the architecture that its maker was built
+// for (ErrLayout), T's size and fingerprint (ErrLayout), PID namespace
+// (ErrPIDNamespace, unless AllowPIDNamespace), boot (ErrLayout).
 //
 // Close the Segment when T is no longer used: T is then gone. The object
 // stays until Remove.
@@ -119,9 +122,10 @@ func matches(s *Segment, want *layout.Header, c *config) error {
 	}
 	switch {
 	case !have.Ours():
-		return fmt.Errorf("%w: made by a machine or program with another word size or byte order", ErrLayout)
+		return fmt.Errorf("%w: made by a program for %s, this one is for %s; build both for one architecture, or Remove the segment if it is a leftover",
+			ErrLayout, cmp.Or(have.Arch, "an unknown machine"), runtime.GOARCH)
 	case have.Size != want.Size || have.Fingerprint != want.Fingerprint:
-		first := ""
+		first := "; the difference is in what these leave out: in a primitive of another version, or behind the end"
 		if d := layout.Difference(have.Description, want.Description); d != "" {
 			first = "; the first difference: " + d
 		}

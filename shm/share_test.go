@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,12 +105,14 @@ func TestShareChecks(t *testing.T) {
 		{"size", put(24, 16), ErrLayout, nil},
 		{"fingerprint", func() { mem[33]++ }, ErrLayout, nil},
 		{"word", put(20, 4), ErrLayout, nil},
+		{"architecture", func() { copy(mem[72:80], "riscv64\x00") }, ErrLayout, nil},
+		{"architecture unknown", func() { clear(mem[72:80]) }, ErrLayout, nil},
 		{"payload offset", put(16, 1), ErrLayout, nil},
 		{"PID namespace", func() { mem[40]++ }, ErrPIDNamespace, nil},
 		{"PID namespace allowed", func() { mem[40]++ }, nil, []Option{AllowPIDNamespace}},
 		{"boot", func() { mem[50]++ }, ErrLayout, nil},
 		{"boot unknown", func() { clear(mem[48:64]) }, nil, nil},
-		{"maker and description", func() { clear(mem[64:2048]) }, nil, nil},
+		{"maker and description", func() { clear(mem[64:72]); clear(mem[80:2048]) }, nil, nil},
 		// two wrongs: the earlier check speaks
 		{"version, size", func() { mem[8]++; mem[28] = 1 }, ErrVersion, nil},
 		{"fingerprint, namespace", func() { mem[32]++; mem[40]++ }, ErrLayout, nil},
@@ -128,6 +131,32 @@ func TestShareChecks(t *testing.T) {
 		}
 		if !bytes.Equal(mem, harmed) {
 			t.Errorf("%s: Share wrote into it", c.what)
+		}
+	}
+}
+
+// A program for another architecture is told so, and not that T differs (for it
+// does not, to the eye).
+func TestShareWithAnotherArchitecture(t *testing.T) {
+	name := newName(t)
+	_, s, err := Share[shared](bg, name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNow(t, s)
+	good := bytes.Clone(s.Bytes())
+	for arch, says := range map[string]string{
+		"riscv64": "made by a program for riscv64, this one is for " + runtime.GOARCH,
+		"":        "made by a program for an unknown machine",
+		// Only the fingerprint is another one: the description is the same.
+		runtime.GOARCH: "in what these leave out",
+	} {
+		copy(s.Bytes(), good)
+		clear(s.Bytes()[72:80])
+		copy(s.Bytes()[72:80], arch)
+		s.Bytes()[32]++ // as it would be
+		if _, _, err := Share[shared](bg, name, nil); !errors.Is(err, ErrLayout) || !strings.Contains(err.Error(), says) {
+			t.Errorf("made for %q: %v", arch, err)
 		}
 	}
 }

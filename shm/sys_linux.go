@@ -49,9 +49,14 @@ func lstat(path string) (st unix.Stat_t, err error) {
 
 // isAt reports whether path still names the object behind f.
 func isAt(path string, f *os.File) bool {
+	same, err := sameObject(path, f)
+	return same && err == nil
+}
+
+func sameObject(path string, f *os.File) (bool, error) {
 	a, err1 := fstat(f)
 	b, err2 := lstat(path)
-	return err1 == nil && err2 == nil && a.Dev == b.Dev && a.Ino == b.Ino
+	return a.Dev == b.Dev && a.Ino == b.Ino, errors.Join(err1, err2)
 }
 
 func exists(path string) bool {

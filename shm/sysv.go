@@ -57,6 +57,12 @@ func Ftok(path string, id byte) (Key, error) {
 // memory is left then, the OOM killer ends a process. Populate finds all pages
 // at once.
 //
+// And it is there, empty, before its maker can put anything into it: System V
+// has no other way. Who opens it then, or after its maker died, finds zeros. For
+// the primitives of this module that is as good as an init. Whatever else must be
+// initialised, initialise under a mutex in the segment, whoever takes it first,
+// as the example "initialise" does; or use OpenOrCreate.
+//
 // Options: Mode, HugePages, Mlock, Populate, AtAddress, Round. Mlock locks this
 // view, SysVLock the segment. With HugePages (SHM_HUGETLB) whole huge pages are
 // mapped, and reserved; Size remains the size asked for.

@@ -22,18 +22,22 @@ type sysvC struct {
 	*proctest.Proc
 }
 
-func startC(t *testing.T) sysvC {
+func startC(t *testing.T) sysvC { return startProgramInC(t, "sysv") }
+
+// startProgramInC builds and starts a program of testdata that answers line by
+// line.
+func startProgramInC(t *testing.T, name string) sysvC {
 	t.Helper()
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
 		t.Skip("needs gcc, for a program in C")
 	}
-	prog := filepath.Join(t.TempDir(), "sysv")
-	if out, err := exec.Command(gcc, "-O2", "-Wall", "-Werror", "-o", prog, "testdata/sysv.c").CombinedOutput(); err != nil {
-		t.Skipf("gcc cannot build testdata/sysv.c here: %v\n%s", err, out)
+	prog, source := filepath.Join(t.TempDir(), name), "testdata/"+name+".c"
+	if out, err := exec.Command(gcc, "-O2", "-Wall", "-Werror", "-o", prog, source, "-lrt").CombinedOutput(); err != nil {
+		t.Skipf("gcc cannot build %s here: %v\n%s", source, err, out)
 	}
 	c := sysvC{t, proctest.StartProgram(t, prog)}
-	sysvMakers[c.Pid] = true
+	isOfFamily(c.Pid)
 	return c
 }
 

@@ -28,14 +28,11 @@ import (
 	"interlock/internal/region"
 )
 
-// sysvMakers are the processes of this run that may have made segments.
-var sysvMakers = map[int]bool{os.Getpid(): true}
-
 // sysvLeftovers removes and describes the segments that this run has left.
 func sysvLeftovers() (left []string) {
 	all, _ := listSysV()
 	for _, info := range all {
-		if sysvMakers[info.CreatorPID] {
+		if isOurs(info.CreatorPID) {
 			left = append(left, describeSysV(info.ID))
 			rmid(info.ID)
 		}
@@ -82,7 +79,7 @@ func sysvChild(t testing.TB, name string, arg []string, opts ...proctest.Option)
 	}
 	p := proctest.StartProgram(t, "/proc/self/exe", append(opts,
 		proctest.Env("SHM_CHILD="+name, "SHM_ARG="+strings.Join(arg, "|")))...)
-	sysvMakers[p.Pid] = true
+	isOfFamily(p.Pid)
 	return p
 }
 

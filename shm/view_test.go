@@ -35,6 +35,14 @@ func TestAt(t *testing.T) {
 	}
 	must[*[3]byte](t)(At[[3]byte](mem, 1)) // bytes need no alignment
 
+	type Table struct {
+		N     uint32
+		Users [4]struct {
+			ID    uint32
+			Flags [2]uint16
+			Last  uint32
+		}
+	}
 	type Users struct{ Name string }
 	type Shared struct {
 		Users [4]Users
@@ -43,12 +51,16 @@ func TestAt(t *testing.T) {
 		err  error
 		want string
 	}{
-		{e(At[Shared](mem, 0)), "shm.At[Shared]: field Shared.Users[].Name is a string"},
+		{e(At[Shared](mem, 0)), "shm.At[Shared]: field Shared.Users[0].Name is a string: it holds a pointer"},
 		{e(At[*int32](mem, 0)), "shm.At[*int32]: type T is a pointer"},
-		{e(At[T](mem, 4)), "not a multiple of 8"},
+		{e(At[T](mem, 4)), "not a multiple of 8 as T.N needs"},
+		{e(Slice[[2]T](mem, 4, 2)), "as T[0].N needs"},
 		{e(At[uint64](mem[4:], 0)), "not a multiple of 8"}, // the address counts, not the offset
 		{e(At[uint16](mem, 1)), "not a multiple of 2"},
-		{e(At[T](mem, 4096-8)), "do not fit"},
+		{e(At[T](mem, 4096-8)), "1 × 16 bytes at offset 4088 do not fit into the memory's 4096 bytes; the first that is not in it is T.B[0]"},
+		{e(At[Table](mem, 4096-40)), "the first that is not in it is Table.Users[3].ID"},
+		{e(Slice[Table](mem, 4096-60, 2)), "the first that is not in it is Table.Users[0].Flags[0] of element 1"},
+		{e(Slice[T](mem, 0, 257)), "the first that is not in it is T.N of element 256"},
 		{e(At[T](mem, 4096)), "do not fit"},
 		{e(At[T](mem, 4104)), "beyond"},
 		{e(At[T](mem, -8)), "negative"},

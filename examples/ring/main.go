@@ -1,8 +1,11 @@
 // Ring passes lines from one process to another through a ring buffer in shared
 // memory, with a semaphore for the free slots and one for the full ones.
 //
-//	go run ./examples/ring read           in one terminal
+//	go run ./examples/ring read               in one terminal
 //	seq 1000 | go run ./examples/ring write   in another
+//	rm /dev/shm/ring                          when done
+//
+// A line longer than a slot is refused.
 //
 // One writer and one reader at a time: each index has one owner. The semaphores
 // do both jobs of the classic program: nobody overwrites what was not read,
@@ -96,6 +99,9 @@ func (r *Ring) write() error {
 }
 
 func (r *Ring) put(line []byte, last bool) error {
+	if most := len(r.Slots[0].Line); len(line) > most {
+		return fmt.Errorf("a line of %d bytes: a slot has room for %d", len(line), most)
+	}
 	if err := r.Free.Acquire(context.Background()); err != nil {
 		return err
 	}

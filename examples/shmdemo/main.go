@@ -2,6 +2,7 @@
 //
 //	go run ./examples/shmdemo "hello there"   write it
 //	go run ./examples/shmdemo                 read it
+//	rm /dev/shm/shmdemo                       forget it
 //
 // The tutorial's version reads while another one writes, and copies with
 // strncpy, which leaves no terminator when the text just fits. Here the text has

@@ -1,104 +1,127 @@
 // Versioned keeps a setting in a mapped file: it survives a restart of the
-// machine, every process sees a change at once, and readers write nothing.
+// machine, and every process sees a change at once.
 //
-//	go run ./examples/versioned FILE               print it
 //	go run ./examples/versioned FILE "some text"   change it
+//	go run ./examples/versioned FILE               print it
 //	go run ./examples/versioned FILE -watch        print every change
 //
-// The value is in a seqlock, so a reader never sees half of a change. Whether a
-// change is on the disk is another question: Sync answers it.
+// A change goes into the older of two copies and onto the disk, and counts by its
+// version and checksum. Who dies in the midst of one, a process or the machine,
+// leaves the other copy as it was.
+//
+// The lock is not in the file: after a restart it would name a process that is long
+// gone, or a stranger that has its number now. It is in shared memory, which each
+// start of the machine makes anew.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"hash/crc32"
 	"log"
 	"os"
-	"time"
+	"syscall"
 
-	"interlock/seqlock"
+	"interlock/condvar"
+	"interlock/mutex"
 	"interlock/shm"
 )
 
-type Setting struct {
-	Version uint64
+// A Setting is what the file holds. The newer copy that is whole counts.
+type Setting struct{ Copies [2]Copy }
+
+type Copy struct {
+	Version uint64 // from 1; odd in one copy, even in the other
+	Sum     uint32
 	Len     uint32
-	Text    [244]byte
+	Text    [240]byte
 }
 
-const size = 4096
+// Live is in shared memory.
+type Live struct {
+	Mu      mutex.Mutex
+	Changed condvar.Cond
+}
 
 func main() {
-	if len(os.Args) < 2 || len(os.Args) > 3 {
-		log.Fatal("usage: versioned FILE [TEXT | -watch]")
-	}
-	ctx := context.Background()
-	set := len(os.Args) == 3 && os.Args[2] != "-watch"
-	option := shm.ReadOnly // Load writes nothing
-	if set {
-		option = shm.CreateFile
-	}
-	seg, err := shm.OpenFile(os.Args[1], size, option)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer seg.Close()
-	s, err := shm.At[seqlock.Seqlock[Setting]](seg.Bytes(), 0)
-	if err != nil {
-		log.Fatal(err)
-	}
+	var err error
 	switch {
-	case set:
-		err = change(ctx, s, os.Args[2])
-		if err == nil {
-			err = seg.Sync() // on the disk when this returns nil
-		}
+	case len(os.Args) == 2:
+		err = with(os.Args[1], shm.ReadOnly, show)
+	case len(os.Args) == 3 && os.Args[2] == "-watch":
+		err = with(os.Args[1], shm.ReadOnly, watch)
 	case len(os.Args) == 3:
-		err = watch(ctx, s)
+		err = with(os.Args[1], shm.CreateFile, change)
 	default:
-		err = show(ctx, s, nil)
+		err = fmt.Errorf("usage: versioned FILE [TEXT | -watch]")
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func change(ctx context.Context, s *seqlock.Seqlock[Setting], text string) error {
-	err := s.Update(ctx, func(v *Setting) {
-		v.Version++
-		v.Len = uint32(copy(v.Text[:], text))
-	})
-	if errors.Is(err, seqlock.ErrWriterDead) { // half a change: only a whole one repairs it
-		v := Setting{Version: uint64(time.Now().UnixNano())}
-		v.Len = uint32(copy(v.Text[:], text))
-		err = s.Store(ctx, &v)
-	}
-	return err
-}
-
-func show(ctx context.Context, s *seqlock.Seqlock[Setting], after *uint64) error {
-	var v Setting
-	if err := s.Load(ctx, &v); err != nil {
+// with maps the file and does something with it under the lock.
+func with(path string, option shm.Option, do func(*shm.Segment, *Setting, *Live) error) error {
+	file, err := shm.OpenFile(path, 4096, option)
+	if err != nil {
 		return err
 	}
-	if after != nil && v.Version == *after {
-		return nil
+	defer file.Close()
+	setting, err := shm.At[Setting](file.Bytes(), 0)
+	if err != nil {
+		return err
 	}
-	fmt.Printf("version %d: %s\n", v.Version, v.Text[:min(v.Len, uint32(len(v.Text)))])
-	if after != nil {
-		*after = v.Version
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(file.File().Fd()), &st); err != nil {
+		return err
 	}
+	live, seg, err := shm.Share[Live](context.Background(), fmt.Sprintf("/versioned-%d-%d", st.Dev, st.Ino), nil)
+	if err != nil {
+		return err
+	}
+	defer seg.Close()
+	live.Mu.OnOwnerDeath(func(int) error { return nil }) // half a change does not count
+	live.Mu.Lock()
+	defer live.Mu.Unlock()
+	return do(file, setting, live)
+}
+
+func change(file *shm.Segment, s *Setting, live *Live) error {
+	version := s.latest().Version + 1
+	c := &s.Copies[version%2]
+	c.Version = version
+	c.Len = uint32(copy(c.Text[:], os.Args[2]))
+	c.Sum = c.checksum()
+	live.Changed.Broadcast()
+	return file.Sync() // on the disk when this returns nil
+}
+
+func show(_ *shm.Segment, s *Setting, _ *Live) error {
+	c := s.latest()
+	fmt.Printf("version %d: %s\n", c.Version, c.Text[:c.Len])
 	return nil
 }
 
-// watch polls: a reader of a file that it may not write cannot ask to be woken.
-func watch(ctx context.Context, s *seqlock.Seqlock[Setting]) error {
-	var seen uint64
-	for {
-		if err := show(ctx, s, &seen); err != nil {
-			return err
+func watch(file *shm.Segment, s *Setting, live *Live) error {
+	for seen := uint64(0); ; live.Changed.Wait(&live.Mu) {
+		if v := s.latest().Version; v != seen {
+			seen = v
+			show(file, s, live)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// latest returns the newer copy that is whole, an empty one if there is none.
+func (s *Setting) latest() *Copy {
+	newest := &Copy{}
+	for i := range s.Copies {
+		if c := &s.Copies[i]; c.Version > newest.Version && c.Len <= uint32(len(c.Text)) && c.Sum == c.checksum() {
+			newest = c
+		}
+	}
+	return newest
+}
+
+func (c *Copy) checksum() uint32 {
+	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%d %q", c.Version, c.Text[:min(c.Len, uint32(len(c.Text)))]))
 }

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -31,19 +32,19 @@ func TestDifference(t *testing.T) {
 		t.Errorf("of the same layout: %q", d)
 	}
 	for want, v := range map[string]any{
-		"A uint64@0 8 there, A int64@0 8 here": struct {
+		"diffBase.A uint64@0 8 there, T.A int64@0 8 here": struct {
 			A int64
 			B [3]uint32
 		}{},
-		"A uint64@0 8 there, Z uint64@0 8 here": struct {
+		"diffBase.A uint64@0 8 there, T.Z uint64@0 8 here": struct {
 			Z uint64
 			B [3]uint32
 		}{},
-		"B [3]uint32@8 12 there, B [4]uint32@8 16 here": struct {
+		"diffBase.B [3]uint32@8 12 there, T.B [4]uint32@8 16 here": struct {
 			A uint64
 			B [4]uint32
 		}{},
-		"C.Y int16@2 2 there, C.Y uint16@2 2 here": struct {
+		"diffBase.C.Y int16@2 2 there, T.C.Y uint16@2 2 here": struct {
 			A uint64
 			B [3]uint32
 			C struct {
@@ -51,22 +52,22 @@ func TestDifference(t *testing.T) {
 				Y uint16
 			}
 		}{},
-		"C struct@20 4 is only there": struct {
+		"diffBase.C struct@20 4 is only there": struct {
 			A uint64
 			B [3]uint32
 		}{},
-		"C.Z int16@4 2 is missing there": struct { // not C, for being larger
+		"T.C.Z int16@4 2 is missing there": struct { // not C, for being larger
 			A uint64
 			B [3]uint32
 			C struct{ X, Y, Z int16 }
 		}{},
-		"D uint64@24 8 is missing there": struct {
+		"T.D uint64@24 8 is missing there": struct {
 			A uint64
 			B [3]uint32
 			C struct{ X, Y int16 }
 			D uint64
 		}{},
-		"C struct@20 4 there, _ uint32@20 4 here": struct {
+		"diffBase.C struct@20 4 there, T._ uint32@20 4 here": struct {
 			A uint64
 			B [3]uint32
 			_ uint32
@@ -77,8 +78,16 @@ func TestDifference(t *testing.T) {
 			t.Errorf("%q, want %q", d, want)
 		}
 	}
-	if d := Difference("uint64 8", "int64 8"); d != "uint64 8 there, int64 8 here" {
-		t.Errorf("of plain types: %q", d)
+	type inArrays struct{ Rows [3][2]struct{ X, Y uint32 } }
+	type others struct{ Rows [3][2]struct{ X, Z uint32 } }
+	for _, c := range [][3]string{
+		{"uint64 8", "int64 8", "uint64 8 there, int64 8 here"},
+		{describe(inArrays{}), describe(others{}), "inArrays.Rows[0][0].Y uint32@4 4 there, others.Rows[0][0].Z uint32@4 4 here"},
+		{describe([2]inArrays{}), describe([2]others{}), "T[0].Rows[0][0].Y uint32@4 4 there, T[0].Rows[0][0].Z uint32@4 4 here"},
+	} {
+		if d := Difference(c[0], c[1]); d != c[2] {
+			t.Errorf("%q, want %q", d, c[2])
+		}
 	}
 }
 
@@ -181,16 +190,18 @@ func TestFingerprintCoversOneChangeAtATime(t *testing.T) {
 }
 
 // The fingerprint is in the header of segments that programs of other builds
-// have made. The same on every 64-bit machine of this byte order; whoever
-// changes it changes Version.
+// have made. Whoever changes it changes Version.
 func TestFingerprintStays(t *testing.T) {
 	if wordByte() != 8 {
 		t.Skip("a machine of the other byte order")
 	}
-	got := Fingerprint(reflect.TypeFor[diffBase]())
-	const want = 0x1a2894446f391e8d
-	if got != want {
-		t.Errorf("it is %#x, was %#x", got, uint64(want))
+	for arch, want := range map[string]uint64{"amd64": 0xd4accfa34cf66a96, "arm64": 0xfe64215c4cca94d6} {
+		if got := fingerprintFor(arch, reflect.TypeFor[diffBase]()); got != want {
+			t.Errorf("for %s it is %#x, was %#x", arch, got, want)
+		}
+	}
+	if Fingerprint(reflect.TypeFor[diffBase]()) != fingerprintFor(runtime.GOARCH, reflect.TypeFor[diffBase]()) {
+		t.Error("it is not of this architecture")
 	}
 	if !strings.Contains(Describe(reflect.TypeFor[diffBase]()), "C struct@20 4 {X int16@0 2; Y int16@2 2}") {
 		t.Error("the description has changed")

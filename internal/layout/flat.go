@@ -9,7 +9,9 @@ import (
 
 // Check reports whether values of type t can live in memory that several
 // processes map: nil, or an error that names the first offending field by its
-// path and says what to use instead.
+// path and says what to use instead: Shared.Users[0].Name, from the name of t
+// (T if it has none). All elements of an array have one type, so the first is
+// the first offender.
 //
 // Refused, and the reason (P-G9):
 //
@@ -27,10 +29,7 @@ func Check(t reflect.Type) error {
 	if t == nil {
 		return errors.New("type nil is an interface: share a concrete type")
 	}
-	root := t.Name()
-	if root == "" {
-		root = "T"
-	}
+	root := rootName(t)
 	c := checker{root: root, passed: map[reflect.Type]bool{}}
 	return c.walk(t, root)
 }
@@ -61,7 +60,7 @@ func (c *checker) walk(t reflect.Type, path string) error {
 		}
 	case reflect.Array:
 		if t.Len() > 0 {
-			if err := c.walk(t.Elem(), path+"[]"); err != nil {
+			if err := c.walk(t.Elem(), path+"[0]"); err != nil {
 				return err
 			}
 		}
@@ -120,23 +119,24 @@ func refusedByName(t reflect.Type) (what, hint string) {
 
 func refusedByKind(k reflect.Kind) (what, hint string) {
 	const address = "an address of this process means nothing in another; "
+	const holds = "it holds a pointer, which means nothing in another process; "
 	switch k {
 	case reflect.Pointer:
 		return "a pointer", address + "store an index or offset"
 	case reflect.UnsafePointer:
 		return "an unsafe.Pointer", address + "store an index or offset"
 	case reflect.Slice:
-		return "a slice", address + "use an array [N]T and a length"
+		return "a slice", holds + "use an array [N]T and a length"
 	case reflect.String:
-		return "a string", address + "use an array [N]byte and a length"
+		return "a string", holds + "use an array [N]byte and a length"
 	case reflect.Map:
-		return "a map", address + "use an array of entries"
+		return "a map", holds + "use an array of entries"
 	case reflect.Chan:
 		return "a chan", "it works inside one process only; use a ring of entries with a semaphore or condvar"
 	case reflect.Func:
 		return "a func", address + "store a number that each process maps to its own function"
 	case reflect.Interface:
-		return "an interface", address + "use a concrete type"
+		return "an interface", holds + "use a concrete type"
 	case reflect.Uintptr:
 		return "a uintptr", "its size depends on the platform; use uint64"
 	case reflect.Int:

@@ -55,7 +55,7 @@ func TestCheck(t *testing.T) {
 		v    any
 		want string
 	}{
-		{Shared{}, "field Shared.Users[].Name is a string: "},
+		{Shared{}, "field Shared.Users[0].Name is a string: it holds a pointer, "},
 		{"", "type string is a string: "},
 		{struct{ P *int32 }{}, "field T.P is a pointer: "},
 		{withUnsafePointer{}, "field withUnsafePointer.P is an unsafe.Pointer: "},
@@ -78,8 +78,8 @@ func TestCheck(t *testing.T) {
 		{(*struct{ P atomic.Value })(nil), "field T.P is an atomic.Value: "},
 		{struct{ P time.Time }{}, "UnixNano"},
 		{(*box[string])(nil), ".V is a string: "},
-		{struct{ _ [2]*int32 }{}, "field T._[] is a pointer: "},
-		{[2]string{}, "field T[] is a string"},
+		{struct{ _ [2]*int32 }{}, "field T._[0] is a pointer: "},
+		{[2]string{}, "field T[0] is a string"},
 	}
 	for _, c := range cases {
 		typ := reflect.TypeOf(c.v)

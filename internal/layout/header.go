@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 )
 
@@ -24,7 +25,8 @@ import (
 //	    48    16  boot id       the maker's /proc/sys/kernel/random/boot_id, 0 if it had none
 //	    64     4  maker         pid of the maker, for messages only
 //	    68     4  description   bytes of text at offset 128
-//	    72    56  -             zero, for later versions
+//	    72     8  architecture  the maker's GOARCH, zeros behind it
+//	    80    48  -             zero, for later versions
 //	   128  1920  text          Describe(T), UTF-8, cut if too long
 //	  2048        T             on a cache line of its own
 //
@@ -32,7 +34,7 @@ import (
 // or of the meaning of a word inside a primitive that leaves its layout as it
 // was, must change Version.
 const (
-	Version = 1
+	Version = 2
 
 	offMagic       = 0
 	offVersion     = 8
@@ -45,12 +47,17 @@ const (
 	offBootID      = 48
 	offMaker       = 64
 	offDescLen     = 68
+	offArch        = 72
+	lenArch        = 8
 	offDescription = 128
 
 	// PayloadOffset is where T lies: a multiple of any Go type's alignment and
 	// of the cache line, so T's first word shares no line with the header.
 	PayloadOffset = 2048
 )
+
+// On an architecture whose name does not fit, this line does not compile.
+const _ = uint(lenArch - len(runtime.GOARCH))
 
 // Values of the state word.
 const (
@@ -79,12 +86,13 @@ type Header struct {
 	PIDNS       uint64
 	BootID      [16]byte
 	Maker       uint32
+	Arch        string
 	Description string
 }
 
 // Encode writes h into the first PayloadOffset bytes of mem, which must be
-// zero there, in state StateMaking whatever h.State says: MarkReady is the
-// last step, and it is another.
+// zero there, as of this version and program, and in state StateMaking,
+// whatever h says: MarkReady is the last step, and it is another.
 func (h *Header) Encode(mem []byte) {
 	b := mem[:PayloadOffset]
 	desc := Truncate(h.Description, MaxDescription)
@@ -97,6 +105,7 @@ func (h *Header) Encode(mem []byte) {
 	ne.PutUint64(b[offPIDNS:], h.PIDNS)
 	copy(b[offBootID:], h.BootID[:])
 	ne.PutUint32(b[offMaker:], h.Maker)
+	copy(b[offArch:], runtime.GOARCH)
 	ne.PutUint32(b[offDescLen:], uint32(len(desc)))
 	copy(b[offDescription:], desc)
 	ne.PutUint64(b[offMagic:], binary.LittleEndian.Uint64(magic[:]))
@@ -150,6 +159,7 @@ func (h *Header) decodeRest(b []byte) {
 	h.PIDNS = ne.Uint64(b[offPIDNS:])
 	copy(h.BootID[:], b[offBootID:])
 	h.Maker = ne.Uint32(b[offMaker:])
+	h.Arch = printable(b[offArch : offArch+lenArch])
 	n := min(ne.Uint32(b[offDescLen:]), MaxDescription) // never trusted as an index
 	h.Description = printable(b[offDescription : offDescription+n])
 }
@@ -175,6 +185,7 @@ func whyNoMagic(b []byte) error {
 	return fmt.Errorf("%w: it begins with %q", ErrMagic, b[:offVersion])
 }
 
-// Ours reports whether h's words look as this machine's do. The fingerprint
-// covers it; this is for a better message.
-func (h *Header) Ours() bool { return h.Word == wordByte() }
+// Ours reports whether h was made by a program for this architecture, whose
+// words look as ours do. The fingerprint covers it; this is for a better
+// message.
+func (h *Header) Ours() bool { return h.Word == wordByte() && h.Arch == runtime.GOARCH }

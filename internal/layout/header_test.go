@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -32,7 +33,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Version, want.State, want.Word = Version, StateReady, wordByte()
+	want.Version, want.State, want.Word, want.Arch = Version, StateReady, wordByte(), runtime.GOARCH
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v\nwant %+v", got, want)
 	}
@@ -41,6 +42,27 @@ func TestHeaderRoundTrip(t *testing.T) {
 	}
 	if !bytes.Equal(mem[:8], magic[:]) && !bytes.Equal(mem[:8], []byte("MHSKCOLI")) {
 		t.Errorf("magic reads %q", mem[:8])
+	}
+}
+
+// A header of a program for another architecture, or for words of another kind.
+func TestHeaderOfAnotherArchitecture(t *testing.T) {
+	for _, c := range []struct {
+		off        int
+		text, arch string
+	}{
+		{offArch, "riscv64\x00", "riscv64"},
+		{offArch, "mips64le", "mips64le"}, // as long as they come
+		{offArch, "\x00\x00\x00\x00\x00\x00\x00\x00", ""},
+		{offArch, "\x1b[31m\xffxy", "?[31m?xy"},
+		{offWord, "\x04", runtime.GOARCH},
+	} {
+		mem := encoded(sample())
+		copy(mem[c.off:], c.text)
+		h, err := Decode(mem, int64(len(mem)))
+		if err != nil || h.Ours() || h.Arch != c.arch {
+			t.Errorf("%q: %v, for %q, ours: %v", c.text, err, h.Arch, h.Ours())
+		}
 	}
 }
 

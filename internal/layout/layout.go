@@ -4,6 +4,7 @@
 //	flat.go            Check: which types have no business in shared memory, and why
 //	cache_unsafe.go    MustBeFlat: the same answer in a few nanoseconds, for hot paths
 //	fingerprint.go     Fingerprint: 64 bits that change when the layout changes
+//	path.go            FirstBeyond, Strictest: which field is in the way
 //	describe.go        Describe: the layout in words, for error messages and inspectors
 //	difference.go      Difference: where two such texts part
 //	header.go          Header: the bytes in front of a shared T, encoded and decoded
