@@ -1,6 +1,7 @@
 package futex
 
 import (
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,9 @@ const forever int64 = 1<<63 - 1
 
 // deadline is limit from now, in nanoseconds of CLOCK_MONOTONIC.
 func deadline(limit time.Duration) (int64, unix.Errno) {
+	if limit == math.MaxInt64 { // as most do: one system call less
+		return forever, 0
+	}
 	now, errno := sysNow()
 	if d := max(0, int64(limit)); d < forever-now {
 		return now + d, errno

@@ -55,7 +55,9 @@ type DoubleBuffer[T any] struct {
 // Load copies the latest whole version to dst. It writes nothing to shared
 // memory, so it works in a read-only mapping.
 func (b *DoubleBuffer[T]) Load(dst *T) {
-	layout.MustBeFlat[T]("seqlock")
+	if !layout.Known[T]() {
+		layout.MustBeFlat[T]("seqlock")
+	}
 	for {
 		n := b.seq.Load() / 2 // acquire, pairs with E-Q4: the copy sees version n
 		*dst = b.v[n%2]

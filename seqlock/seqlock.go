@@ -77,11 +77,10 @@ type Seqlock[T any] struct {
 // nothing to shared memory, so it works in a read-only mapping. After an error,
 // ctx.Err() or ErrWriterDead, what dst holds is unspecified.
 func (s *Seqlock[T]) Load(ctx context.Context, dst *T) error {
-	for tries := 0; !s.TryLoad(dst); tries++ {
-		if err := s.await(ctx, tries); err != nil {
-			return err
-		}
+	if !s.read(dst) {
+		return s.loadSlow(ctx, dst)
 	}
+	race.Acquire(addr(s))
 	return nil
 }
 
@@ -89,18 +88,35 @@ func (s *Seqlock[T]) Load(ctx context.Context, dst *T) error {
 // did. It fails, leaving dst unspecified, if a writer is writing or came
 // between. It never waits.
 func (s *Seqlock[T]) TryLoad(dst *T) bool {
-	layout.MustBeFlat[T]("seqlock")
+	if !s.read(dst) {
+		layout.MustBeFlat[T]("seqlock") // perhaps it was not known yet
+		if !s.read(dst) {
+			return false
+		}
+	}
+	race.Acquire(addr(s))
+	return true
+}
+
+// read makes one attempt, if T is known to be fit for shared memory.
+func (s *Seqlock[T]) read(dst *T) bool {
 	seq := s.seq.Load() // acquire, pairs with E-Q2: the copy below sees that write
-	if seq&1 != 0 {
+	if seq&1 != 0 || !layout.Known[T]() {
 		return false
 	}
 	*dst = s.v
 	fence.Loads() // an acquire load would not hold back the copy's loads (P-Q3)
-	if s.seq.Load() != seq {
-		return false
+	return s.seq.Load() == seq
+}
+
+// loadSlow is Load where the first attempt failed.
+func (s *Seqlock[T]) loadSlow(ctx context.Context, dst *T) error {
+	for tries := 0; !s.TryLoad(dst); tries++ {
+		if err := s.await(ctx, tries); err != nil {
+			return err
+		}
 	}
-	race.Acquire(addr(s))
-	return true
+	return nil
 }
 
 // Store replaces the value. It waits for other writers. After ctx.Err() the

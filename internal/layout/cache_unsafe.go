@@ -25,6 +25,13 @@ func MustBeFlat[T any](prefix string) {
 	}
 }
 
+// Known reports whether MustBeFlat has let T pass lately. It is small enough to be
+// inlined, for callers that cannot afford a call.
+func Known[T any]() bool {
+	id := typeID(any((*T)(nil)))
+	return slotOf(id).Load() == id
+}
+
 // Flat is MustBeFlat with an error instead of a panic and without a prefix.
 func Flat[T any]() error {
 	id := typeID(any((*T)(nil)))
