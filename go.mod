@@ -2,4 +2,7 @@ module interlock
 
 go 1.24.0
 
-require golang.org/x/sys v0.41.0 // indirect
+require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	golang.org/x/sys v0.41.0
+)

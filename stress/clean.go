@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"interlock/stress/internal/bench"
 	"interlock/stress/internal/leftover"
 	"interlock/stress/internal/report"
 )
@@ -23,6 +24,7 @@ func cmdClean(args []string, out, errs io.Writer) report.Code {
 		return report.Pass
 	}
 	for _, path := range paths {
+		bench.Reclaim(path)
 		if err := leftover.Remove([]string{path}); err != nil {
 			fmt.Fprintf(errs, "stress clean: %v\n", err)
 			return report.Setup

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"interlock/stress/internal/bench"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/supervise"
 )
@@ -16,6 +17,9 @@ func main() {
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == supervise.WorkerCommand {
 		os.Exit(supervise.Work(args[1:]))
+	}
+	if len(args) > 0 && args[0] == bench.WorkerCommand {
+		os.Exit(bench.Work(args[1:]))
 	}
 	os.Exit(int(dispatch(args, os.Stdout, os.Stderr)))
 }
@@ -32,6 +36,7 @@ func commands() []command {
 		{"run", "run scenarios: run [NAME…|all] [flags]", cmdRun},
 		{"list", "the scenarios, one line each", cmdList},
 		{"selftest", "build broken variants of the library; each must be caught", cmdSelftest},
+		{"bench", "speed beside what one would use instead: bench [NAME…] [flags]", cmdBench},
 		{"clean", "remove what stress itself left behind", cmdClean},
 	}
 }
@@ -59,7 +64,7 @@ func dispatch(args []string, out, errs io.Writer) report.Code {
 	} else if guess := nearest(args[0], scenarioNames()); guess != "" {
 		fmt.Fprintf(errs, " Did you mean \"run %s\"?", guess)
 	}
-	fmt.Fprintln(errs, "\nCommands: run, list, selftest, clean, help. Try: stress help")
+	fmt.Fprintln(errs, "\nCommands: run, list, selftest, bench, clean, help. Try: stress help")
 	return report.Usage
 }
 

@@ -19,12 +19,16 @@ Usage:
   stress list                     the scenarios
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
                                   source and run the fitting scenario: each must be caught
+  stress bench [NAME…] [flags]    speed, measured in one run beside what one would use instead
   stress clean                    remove what stress itself left behind, and nothing else
 
 `)
 	fmt.Fprintln(w, "Flags of run:")
 	set, _ := newFlags(w)
 	set.PrintDefaults()
+	fmt.Fprintln(w, "\nFlags of bench:")
+	benchSet, _ := newBenchFlags(w)
+	benchSet.PrintDefaults()
 	fmt.Fprint(w, `
 Exit codes:
   0 pass   1 an invariant broke   2 usage   3 a hang or lost wake-up

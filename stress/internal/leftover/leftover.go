@@ -26,10 +26,10 @@ const shmDir = "/dev/shm"
 // process and start time: while that lives, its things are not abandoned.
 var (
 	segmentName = regexp.MustCompile(`^(?:\.interlock-)?interlock-stress\.(\d+)\.(\d+)\.\d+(?:\.init)?$`)
-	tempName    = regexp.MustCompile(`^interlock-stress-(?:hang|selftest)\.(\d+)\.(\d+)\.\d+$`)
+	tempName    = regexp.MustCompile(`^interlock-stress-(?:hang|selftest|bench)\.(\d+)\.(\d+)\.\d+$`)
 )
 
-// MakeDir makes a directory in the temporary directory; kind is hang or
+// MakeDir makes a directory in the temporary directory; kind is hang, bench or
 // selftest.
 func MakeDir(kind string) (string, error) {
 	pid := os.Getpid()
