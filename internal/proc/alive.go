@@ -3,7 +3,6 @@ package proc
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 	"sync"
 
@@ -87,7 +86,7 @@ func threadExists(tid int) bool {
 // The state of a thread that is on its way out of the kernel is X, dead: it
 // will not run its program again.
 func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	b, err := readFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -109,7 +108,7 @@ func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
 // bootOffset is by how many clock ticks /proc shows this process other start
 // times than it shows to processes of the initial time namespace.
 var bootOffset = sync.OnceValue(func() uint64 {
-	b, err := os.ReadFile("/proc/self/timens_offsets")
+	b, err := readFile("/proc/self/timens_offsets")
 	if err != nil {
 		return 0 // no time namespaces
 	}
@@ -124,7 +123,7 @@ var bootOffset = sync.OnceValue(func() uint64 {
 
 // ProcessOf is the process to which a thread belongs, 0 if unknown.
 func ProcessOf(tid int) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	b, err := readFile(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {
 		return 0
 	}

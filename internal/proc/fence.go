@@ -28,10 +28,16 @@ func Fence(ctx context.Context, pid int) error {
 	if pid == 0 || pid == os.Getpid() {
 		return nil
 	}
+	const quickly = 10
 	pause := 20 * time.Microsecond
-	for dying(pid) {
+	for rounds := 0; dying(pid); rounds++ {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		// It is soon, if each thread gets a CPU, and a look takes longer than that.
+		if rounds < quickly {
+			_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+			continue
 		}
 		time.Sleep(pause) // no event tells when a thread has stopped running
 		pause = min(2*pause, time.Millisecond)
@@ -42,12 +48,12 @@ func Fence(ctx context.Context, pid int) error {
 // dying reports whether a thread of pid that may still run has SIGKILL pending.
 func dying(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
-	threads, err := os.ReadDir(dir)
+	threads, err := threadsOf(dir)
 	if err != nil {
 		return false
 	}
 	for _, t := range threads {
-		b, err := os.ReadFile(dir + "/" + t.Name() + "/status")
+		b, err := readFile(dir + "/" + t + "/status")
 		if err == nil && killPending(b) {
 			return true
 		}
