@@ -258,8 +258,13 @@ func TestRemovedUnderItsUsers(t *testing.T) {
 // there is none.
 func inMounts(t *testing.T, name string, arg ...string) {
 	t.Helper()
+	inNamespaces(t, syscall.CLONE_NEWNS, name, arg...)
+}
+
+func inNamespaces(t *testing.T, flags uintptr, name string, arg ...string) {
+	t.Helper()
 	cmd := child(t, name, arg...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 	var out strings.Builder
 	cmd.Stderr, cmd.Stdout = &out, &out
 	err := cmd.Run()

@@ -22,9 +22,10 @@ import (
 //
 // Options: Mode, Mlock, Populate.
 //
-// Errors: ErrExist; fs.ErrInvalid for a bad name or size; ENOSPC, EFBIG and
-// the like from the kernel, with the size. A process killed in Create leaves
-// either the complete object or nothing.
+// Errors: ErrExist; fs.ErrPermission; fs.ErrInvalid for a bad name or size;
+// ENOSPC, EFBIG and the like from the kernel, with the size; ENOMEM, too, for
+// what the memory limit of this process's cgroup, a container's, does not leave.
+// A process killed in Create leaves either the complete object or nothing.
 func Create(name string, size int64, opts ...Option) (*Segment, error) {
 	o, err := lookup("shm.Create", name)
 	if err != nil {
@@ -34,7 +35,9 @@ func Create(name string, size int64, opts ...Option) (*Segment, error) {
 	if err != nil {
 		return nil, o.fail(err)
 	}
-	if exists(o.path) { // only to spare the work: publish decides
+	// Only to spare the work: publish decides. A directory that may not be
+	// searched says nothing of the name.
+	if _, err := lstat(o.path); err == nil {
 		return nil, o.fail(taken(&o))
 	}
 	s, err := build(&o, size, &c, nil)
@@ -100,12 +103,12 @@ func build(o *object, size int64, c *config, init func(*Segment) error) (seg *Se
 // descriptor.
 //
 // Anybody who has it may make it shorter, and Receive refuses it, until it is
-// sealed: Seal(SealShrink | SealGrow).
+// sealed: Seal(SealShrink | SealGrow), and of huge pages SealFutureWrite too.
 //
-// Options: Mode (who may reopen it through /proc/PID/fd); HugePages, which
-// rounds size up to whole pages (Size tells); Mlock, Populate.
+// Options: Mode (who may reopen it through /proc/PID/fd), without x bits;
+// HugePages, which rounds size up to whole pages (Size tells); Mlock, Populate.
 //
-// Errors: fs.ErrInvalid for a bad label or size; ENOSPC, ENOMEM with the
+// Errors: fs.ErrInvalid for a bad label, size or Mode; ENOSPC, ENOMEM with the
 // size. A process that dies leaves nothing that nobody else has open.
 func Memfd(name string, size int64, opts ...Option) (*Segment, error) {
 	o := object{op: "shm.Memfd", name: name}
@@ -131,6 +134,8 @@ func newMemfd(name string, size int64, c *config) (*os.File, int64, error) {
 		return nil, 0, fmt.Errorf("want a label of at most %d bytes without NUL: %w", labelMax, fs.ErrInvalid)
 	case size <= 0:
 		return nil, 0, fmt.Errorf("size %d: want at least 1: %w", size, fs.ErrInvalid)
+	case c.perm&0o111 != 0: // the kernel's answer is a bare EPERM
+		return nil, 0, fmt.Errorf("Mode(%#o) has x bits, and a memfd is sealed against being executed (SealExec): %w", c.perm, fs.ErrInvalid)
 	}
 	flags := 0
 	if c.huge {

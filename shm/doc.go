@@ -47,7 +47,9 @@
 // # Memory that is really there
 //
 // Every object made here is reserved with fallocate. A full /dev/shm is an
-// error from Create, not a SIGBUS at the first touch (P-K5). Objects made by
+// error from Create, not a SIGBUS at the first touch (P-K5), and so is, above a
+// MiB, what the memory limit of a container does not leave room for, where the
+// reservation itself would wake the OOM killer. Objects made by
 // others are mapped as they are. Only System V segments cannot be reserved:
 // see SysVCreate.
 //

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,7 +39,7 @@ import (
 //
 // Errors: ErrNotExist; ErrTruncated if the file is shorter than size;
 // ErrLayout if it is longer; ErrNotReady if it stays empty; fs.ErrPermission;
-// fs.ErrInvalid for what is no regular file; ENODEV for a file system that
+// fs.ErrInvalid for a bad path and what is no regular file; ENODEV for a file system that
 // cannot map files shared. A process killed while it makes the file leaves
 // the complete file or nothing (on a file system without O_TMPFILE, perhaps a
 // file named .interlock-tmp-PID-…, to be deleted).
@@ -57,20 +57,35 @@ func OpenFile(path string, size int64, opts ...Option) (*Segment, error) {
 	case c.modeGiven && !c.create:
 		err = fmt.Errorf("option Mode means nothing without CreateFile: %w", fs.ErrInvalid)
 	default:
-		// Absolute: messages stay true, and the directory stays found, after
-		// a chdir.
-		o.path, err = filepath.Abs(path)
+		o.path, o.dir, err = filePath(path)
 	}
 	if err != nil {
 		return nil, o.fail(err)
 	}
-	o.dir = filepath.Dir(o.path)
 	s, err := openOrMakeFile(&o, size, &c)
 	if err != nil {
 		return nil, o.fail(err)
 	}
 	s.dir = o.dir
 	return s, nil
+}
+
+// filePath returns path with the working directory in front, so that messages
+// stay true, and file and directory stay found, after a chdir; and the directory,
+// with its slash, which says to follow a symbolic link. Neither is cleaned: a ".."
+// behind a symbolic link is not where the text says.
+func filePath(path string) (full, dir string, err error) {
+	if path == "" || strings.HasSuffix(path, "/") || strings.IndexByte(path, 0) >= 0 {
+		return "", "", fmt.Errorf("want a file's path, without NUL and no slash at its end: %w", fs.ErrInvalid)
+	}
+	if path[0] != '/' {
+		wd, err := os.Getwd()
+		if err != nil {
+			return "", "", err
+		}
+		path = strings.TrimSuffix(wd, "/") + "/" + path
+	}
+	return path, path[:strings.LastIndexByte(path, '/')+1], nil
 }
 
 // maxTries bounds a race that can only go on if others work at it.
@@ -130,15 +145,15 @@ func sameSize(path string, have, want int64) error {
 // closed at once.
 //
 // Whoever else has the object may make it shorter, and a touch beyond the new
-// end is SIGBUS (P-K6): of a peer that is not trusted take a memfd only, with
+// end is a panic (P-K6, Segment.Truncated): of a peer that is not trusted take a memfd only, with
 // RequireSeals(SealShrink).
 //
 // Options: ReadOnly, without which the descriptor must be open for writing;
 // RequireSeals, Mlock, Populate.
 //
 // Errors: ErrNotReady if the object has size 0; ErrUnsealed; fs.ErrInvalid for
-// what cannot be memory: a pipe, a socket, a directory, a nil file;
-// fs.ErrClosed.
+// what cannot be memory: a pipe, a socket, a directory, what is open with O_PATH, a
+// nil file; fs.ErrClosed.
 func FromFile(f *os.File, opts ...Option) (*Segment, error) {
 	o := object{op: "shm.FromFile"}
 	c, err := configure(opts, optReadOnly|optRequireSeals|optMemory)
@@ -164,6 +179,8 @@ func attach(f *os.File, c *config) (*Segment, error) {
 	if err == nil {
 		if what := fileType(st.Mode); what != "" {
 			err = fmt.Errorf("the descriptor is %s, not a memfd or regular file: %w", what, fs.ErrInvalid)
+		} else if flags, flagsErr := again(func() (int, error) { return unix.FcntlInt(f.Fd(), unix.F_GETFL, 0) }); flagsErr == nil && flags&unix.O_PATH != 0 {
+			err = fmt.Errorf("the descriptor was opened with O_PATH, and can neither be read nor mapped; open it for reading or writing: %w", fs.ErrInvalid)
 		}
 	}
 	step("look at its size")

@@ -69,6 +69,53 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
+// A path means what the kernel makes of it, not what it looks like.
+func TestOpenFileThroughSymbolicLinks(t *testing.T) {
+	defer func() { noTmpfile = false }()
+	for _, noTmpfile = range []bool{false, true} {
+		dir := t.TempDir()
+		t.Chdir(dir)
+		if err := errors.Join(os.MkdirAll("a", 0o700), os.MkdirAll("other/dir", 0o700), os.Symlink(dir+"/other/dir", "a/link")); err != nil {
+			t.Fatal(err)
+		}
+		for path, there := range map[string]string{
+			dir + "/a/link/../f1": "other/f1",
+			"a/link/../f2":        "other/f2",
+			"a/link/../dir/f6":    "other/dir/f6",
+			"a/link/f3":           "other/dir/f3",
+			"./a/.././f4":         "f4",
+			"f5":                  "f5",
+		} {
+			s := must[*Segment](t)(OpenFile(path, 64, CreateFile))
+			s.Bytes()[0] = 1
+			if b, err := os.ReadFile(there); len(b) != 64 || b[0] != 1 {
+				t.Errorf("%s made another file: %v", path, err)
+			}
+			if err := s.Sync(); err != nil {
+				t.Error(err)
+			}
+			closeNow(t, s)
+			closeNow(t, must[*Segment](t)(OpenFile(path, 64)))
+		}
+		if all := must[[]os.DirEntry](t)(os.ReadDir("a")); len(all) != 1 {
+			t.Error("made beside the link:", all)
+		}
+	}
+}
+
+func TestOpenFileOfNoFilesPath(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, path := range []string{"", "/", "x/", dir + "/x/", dir + "/", "a\x00b", ".", ".."} {
+		for _, opts := range [][]Option{nil, {CreateFile}} {
+			want(t, failed(OpenFile(path, 64, opts...)), fs.ErrInvalid)
+		}
+	}
+	if all := must[[]os.DirEntry](t)(os.ReadDir(dir)); len(all) > 0 {
+		t.Error("made", all)
+	}
+}
+
 // Many create one file at once: all map the same, complete.
 func TestOpenFileRace(t *testing.T) {
 	for _, way := range []bool{false, true} {
@@ -126,7 +173,10 @@ func TestFromFile(t *testing.T) {
 	defer w.Close()
 	dir := must[*os.File](t)(os.Open("/"))
 	defer dir.Close()
-	for _, f := range []*os.File{r, dir, nil} {
+	place := must[*os.File](t)(os.OpenFile("/proc/self/exe", unix.O_PATH, 0))
+	defer place.Close()
+	want(t, failed(FromFile(place)), fs.ErrInvalid, "O_PATH")
+	for _, f := range []*os.File{r, dir, place, nil} {
 		if _, err := FromFile(f); !errors.Is(err, fs.ErrInvalid) {
 			t.Error(err)
 		}

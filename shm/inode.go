@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +34,7 @@ func newInode(dir string, perm os.FileMode) (*inode, error) {
 	step("make an unnamed file")
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.EINVAL):
-		n.temp = filepath.Join(dir, reserved+"tmp-"+strconv.Itoa(os.Getpid())+"-"+randomHex())
+		n.temp = dir + "/" + reserved + "tmp-" + strconv.Itoa(os.Getpid()) + "-" + randomHex()
 		n.f, err = openFd(n.temp, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, 0o600)
 		step("make a temporary file")
 	}

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/bits"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +27,7 @@ func (l *lister) processes() error {
 	if err != nil {
 		return err
 	}
-	p := looker{lister: l, lines: bufio.NewReaderSize(nil, 16<<10), ipc: ipcNamespace("self")}
+	p := looker{lister: l, lines: bufio.NewReaderSize(nil, 16<<10), ipc: ipcNamespace("self"), sysvDevices: sync.OnceValue(sysvDevices)}
 	for _, name := range names {
 		if pid, err := strconv.Atoi(name); err == nil {
 			p.process(pid)
@@ -39,6 +41,8 @@ type looker struct {
 	*lister
 	lines *bufio.Reader
 	ipc   string // our IPC namespace
+
+	sysvDevices func() map[string]bool
 
 	pid     int
 	thread  string // the directory that has the maps
@@ -126,7 +130,7 @@ func (p *looker) mapping(line []byte) {
 	}
 	switch path := string(bytes.TrimSuffix(path, []byte(deleted))); {
 	case strings.HasPrefix(path, "/SYSV"):
-		p.attachment(path, string(where[dev+1:]))
+		p.attachment(path, string(where[:dev]), string(where[dev+1:]))
 	case strings.HasPrefix(path, "/memfd:"):
 		p.nameFree(KindMemfd, strings.TrimPrefix(path, "/memfd:"), string(where), span, offset)
 	case strings.HasPrefix(path, shmDir+"/") && string(where[:dev]) == p.device:
@@ -142,11 +146,15 @@ func (i *Info) usedBy(pid int) {
 
 // attachment is a mapping of a System V segment. Its inode is the segment's ID,
 // and its path has the key that it was made with, also after it was removed and
-// has none any more; both may be the same in another IPC namespace.
-func (p *looker) attachment(path, inode string) {
+// has none any more; both may be the same in another IPC namespace, and, on
+// another device, of a file that somebody made to look so.
+func (p *looker) attachment(path, device, inode string) {
 	id, err := strconv.Atoi(inode)
 	info := p.sysv[id]
 	if err != nil || info == nil || !info.Removed && path != fmt.Sprintf("/SYSV%08x", uint32(info.Key)) {
+		return
+	}
+	if known := p.sysvDevices(); known != nil && !known[device] {
 		return
 	}
 	if p.foreign == 0 {
@@ -158,6 +166,35 @@ func (p *looker) attachment(path, inode string) {
 	if p.foreign < 0 {
 		info.usedBy(p.pid)
 	}
+}
+
+// sysvDevices are the devices that the kernel keeps System V segments on, as in
+// /proc/PID/maps: those of memfds, of small pages and of each size of huge ones.
+// Nobody can mount them. nil: they cannot be known.
+func sysvDevices() map[string]bool {
+	flags := []int{0, unix.MFD_HUGETLB}
+	sizes, _ := os.ReadDir("/sys/kernel/mm/hugepages")
+	for _, e := range sizes {
+		var kib uint64
+		if n, _ := fmt.Sscanf(e.Name(), "hugepages-%dkB", &kib); n == 1 {
+			flags = append(flags, unix.MFD_HUGETLB|(bits.Len64(kib<<10)-1)<<unix.MFD_HUGE_SHIFT)
+		}
+	}
+	devices := map[string]bool{}
+	for i, flag := range flags {
+		f, err := memfd("device", flag)
+		switch {
+		case err != nil && i == 0:
+			return nil
+		case err != nil:
+			continue
+		}
+		if st, err := fstat(f); err == nil {
+			devices[device(unix.Major(st.Dev), unix.Minor(st.Dev))] = true
+		}
+		f.Close()
+	}
+	return devices
 }
 
 func ipcNamespace(pid string) string {

@@ -303,6 +303,10 @@ func TestHugePages(t *testing.T) {
 	if err := m.Seal(SealShrink | SealGrow); err != nil {
 		t.Error(err)
 	}
+	want(t, failed(FromFile(m.File(), ReadOnly, RequireSeals(SealShrink))), ErrUnsealed, "holes")
+	if err := m.Seal(SealFutureWrite); err != nil {
+		t.Error(err)
+	}
 	r := must[*Segment](t)(FromFile(m.File(), ReadOnly, RequireSeals(SealShrink)))
 	if r.Bytes()[2*size-1] != 1 {
 		t.Error("not shared")

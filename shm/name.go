@@ -45,14 +45,15 @@ func lookup(op, name string) (object, error) {
 }
 
 // lockName derives the lock file's name. It must be the same in every process
-// and differ between names, so a name too long to embed is hashed.
+// and differ between names: a name too long to embed is hashed, with an end that
+// no embedded one has.
 func lockName(n string) string {
 	const suffix = ".init"
 	if len(reserved)+len(n)+len(suffix) <= nameMax {
 		return reserved + n + suffix
 	}
 	sum := sha256.Sum256([]byte(n))
-	return reserved + "sha256-" + hex.EncodeToString(sum[:]) + suffix
+	return reserved + "sha256-" + hex.EncodeToString(sum[:]) + ".long"
 }
 
 // fail gives every error of a call the same beginning.

@@ -71,6 +71,11 @@ func TestLockNames(t *testing.T) {
 		}
 		seen[l] = true
 	}
+	// Nor may a name that is embedded have the lock of one that is hashed.
+	hashed := lockName(strings.Repeat("x", nameMax))
+	if n, ok := strings.CutSuffix(strings.TrimPrefix(hashed, reserved), ".init"); ok && lockName(n) == hashed {
+		t.Errorf("%q has the lock of a name of %d bytes", n, nameMax)
+	}
 }
 
 func TestOptions(t *testing.T) {
@@ -91,6 +96,9 @@ func TestOptions(t *testing.T) {
 	closeNow(t, s)
 	s = must[*Segment](t)(Memfd(strings.Repeat("x", 249), 8))
 	closeNow(t, s)
+	want(t, failed(Memfd("x", 8, Mode(0o755))), fs.ErrInvalid, "Mode(0755)", "x bits")
+	want(t, failed(Sealed("x", []byte("x"), Mode(0o410))), fs.ErrInvalid, "Mode(0410)", "x bits")
+	want(t, failed(Ftok("a\x00b", 1)), fs.ErrInvalid)
 }
 
 func second(_ *Segment, err error) error { return err }

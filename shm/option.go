@@ -78,7 +78,8 @@ func AtAddress(addr uintptr) Option {
 
 // RequireSeals lets FromFile and Receive take only a memfd that has all these
 // seals, and otherwise nothing: ErrUnsealed. They are looked at before
-// anything is mapped. Where SealFutureWrite is asked for, SealWrite does.
+// anything is mapped. Where SealFutureWrite is asked for, SealWrite does; where
+// SealShrink is, one of huge pages must have either of these too.
 func RequireSeals(seals Seals) Option {
 	return Option{optRequireSeals, func(c *config) { c.seals |= seals; c.sealsGiven = true }}
 }

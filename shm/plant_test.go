@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -91,6 +92,75 @@ func TestPlantedLock(t *testing.T) {
 	closeNow(t, s)
 	if all, _ := os.ReadDir(dir); len(all) != 1 {
 		t.Error("left:", all)
+	}
+}
+
+// A stranger who holds the lock is waited for only where all users may be peers.
+func TestAStrangersLock(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to make another user's file")
+	}
+	at := filepath.Join(ownDir(t), lockName("x"))
+	if err := errors.Join(os.WriteFile(at, nil, 0o644), os.Chown(at, 12345, 12345)); err != nil {
+		t.Fatal(err)
+	}
+	f := must[*os.File](t)(os.Open(at))
+	defer f.Close()
+	if ok, err := tryFlock(f); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	ctx, cancel := context.WithTimeout(bg, time.Minute)
+	defer cancel()
+	_, _, shared := Share[uint64](ctx, "x", nil)
+	for _, err := range []error{failed(OpenOrCreate(ctx, "x", 64, nil)), shared} {
+		want(t, err, fs.ErrPermission, at, "uid 12345", "uid 0", "pid "+strconv.Itoa(os.Getpid()), "shm.Mode")
+	}
+	want(t, failed(OpenOrCreate(ctx, "x", 64, nil, ReadOnly)), ErrNotExist)
+	soon, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+	defer cancel()
+	want(t, failed(OpenOrCreate(soon, "x", 64, nil, Mode(0o666))), context.DeadlineExceeded, "pid "+strconv.Itoa(os.Getpid()))
+	f.Close() // dead: anybody may have his lock
+	closeNow(t, must[*Segment](t)(OpenOrCreate(ctx, "x", 64, nil)))
+}
+
+func init() {
+	// Runs as another user; arg: a directory that he may not search.
+	children["unsearchable"] = func(arg []string) error {
+		shmDir = arg[0]
+		_, e1 := Create("x", 64)
+		_, e2 := OpenOrCreate(bg, "x", 64, nil)
+		_, e3 := Open("x")
+		for i, err := range []error{e1, e2, e3, Remove("x")} {
+			if !errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrExist) {
+				return errors.New("call " + strconv.Itoa(i) + ": " + errText(err))
+			}
+		}
+		return nil
+	}
+}
+
+func TestADirectoryThatMayNotBeSearched(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	dir := ownDir(t)
+	if err := os.Chmod(dir, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := child(t, "unsearchable", dir)
+	unprivileged(t, cmd)
+	mustRun(t, cmd)
+}
+
+func TestRemoveOfADirectory(t *testing.T) {
+	dir := ownDir(t)
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := Remove("d")
+	want(t, err, fs.ErrInvalid, "is a directory")
+	if strings.Contains(err.Error(), "owner") {
+		t.Error(err)
 	}
 }
 

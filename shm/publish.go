@@ -77,8 +77,8 @@ const lockPoll = 5 * time.Millisecond
 //
 // An existing object may be larger than size: Size tells. With the default
 // Mode the segment is meant to be private, so another user's object under the
-// name is refused (root's excepted); pass Mode, as its maker did, to share
-// between users.
+// name is refused (root's excepted), and another user who is making one is not
+// waited for; pass Mode, as its maker did, to share between users.
 //
 // Options: Mode, ReadOnly (makes nothing: a missing object is ErrNotExist),
 // Mlock, Populate.
@@ -119,7 +119,7 @@ func openOrBuild(ctx context.Context, o *object, size int64, c *config, init fun
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
 		}
-		lock, err := takeLock(ctx, o, c.perm, start) // C2, C3
+		lock, err := takeLock(ctx, o, c, start) // C2, C3
 		if err != nil {
 			return nil, false, err
 		}
@@ -170,17 +170,25 @@ func mayUnlink(path string, f *os.File) bool {
 // admit refuses another user's object where the caller asked for a private
 // one: somebody may have planted it, waiting for our data.
 func (c *config) admit(st *unix.Stat_t) error {
+	if err := c.trusts(st); err != nil {
+		return fmt.Errorf("%w; Remove it, or pass shm.Mode to share between users", err)
+	}
+	return nil
+}
+
+// trusts says whose it is if he is not to be trusted.
+func (c *config) trusts(st *unix.Stat_t) error {
 	me := uint32(os.Geteuid())
 	if c.modeGiven || c.readOnly || st.Uid == me || st.Uid == 0 {
 		return nil
 	}
-	return fmt.Errorf("it belongs to uid %d and this process is uid %d: %w; Remove it, or pass shm.Mode to share between users", st.Uid, me, fs.ErrPermission)
+	return fmt.Errorf("it belongs to uid %d and this process is uid %d: %w", st.Uid, me, fs.ErrPermission)
 }
 
 // takeLock returns the lock file, locked and verified; nil without an error
 // if the caller should look for the object again.
-func takeLock(ctx context.Context, o *object, perm os.FileMode, start time.Time) (*os.File, error) {
-	f, err := newLock(o, perm)
+func takeLock(ctx context.Context, o *object, c *config, start time.Time) (*os.File, error) {
+	f, err := newLock(o, c.perm)
 	if !errors.Is(err, ErrExist) {
 		return f, err // ours, or no hope
 	}
@@ -199,7 +207,7 @@ func takeLock(ctx context.Context, o *object, perm os.FileMode, start time.Time)
 	}
 	ok := false
 	if err == nil {
-		ok, err = waitLock(ctx, o, f)
+		ok, err = waitLock(ctx, o, f, func() error { return c.trusts(&st) })
 	}
 	if !ok {
 		f.Close()
@@ -236,8 +244,10 @@ func newLock(o *object, perm os.FileMode) (*os.File, error) {
 }
 
 // waitLock polls for f's flock; false means look again (C2, C3). It polls
-// because a blocked flock(2) cannot be cancelled without losing its thread.
-func waitLock(ctx context.Context, o *object, f *os.File) (bool, error) {
+// because a blocked flock(2) cannot be cancelled without losing its thread. It
+// waits for nobody whom admit refuses: he could keep the flock for ever, and his
+// object would be refused too.
+func waitLock(ctx context.Context, o *object, f *os.File, admit func() error) (bool, error) {
 	for wait := 100 * time.Microsecond; ; wait = min(2*wait, lockPoll) {
 		ok, err := tryFlock(f)
 		if err != nil {
@@ -255,6 +265,9 @@ func waitLock(ctx context.Context, o *object, f *os.File) (bool, error) {
 		if ok {
 			step("take over the lock")
 			return true, nil
+		}
+		if err := admit(); err != nil {
+			return false, fmt.Errorf("lock file %s, held by %s: %w; have its holder end it, or pass shm.Mode to share between users", o.lock, lockHolder(f), err)
 		}
 		if err := pause(ctx, wait); err != nil {
 			return false, fmt.Errorf("waiting for %s to initialise it: %w", lockHolder(f), err)

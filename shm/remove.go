@@ -16,7 +16,7 @@ import (
 // work is not disturbed, and may publish the name again.
 //
 // Errors: ErrNotExist; fs.ErrPermission: only an object's owner, or root, may
-// remove it. A process killed in Remove has removed the name or not.
+// remove it; fs.ErrInvalid for a bad name or a directory. A process killed in Remove has removed the name or not.
 func Remove(name string) error {
 	o, err := lookup("shm.Remove", name)
 	if err != nil {
@@ -26,8 +26,12 @@ func Remove(name string) error {
 	switch err = unlink(o.path); {
 	case errors.Is(err, unix.ENOENT):
 		err = fmt.Errorf("%s: %w", o.path, ErrNotExist)
-	case err != nil:
+	case errors.Is(err, unix.EISDIR):
+		err = wrongType(o.path, "a directory")
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		err = fmt.Errorf("%s: %w; only its owner may remove it", o.path, err)
+	case err != nil:
+		err = fmt.Errorf("%s: %w", o.path, err)
 	}
 	return o.fail(err)
 }

@@ -3,8 +3,8 @@ package shm
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,11 +59,16 @@ func writeZeros(f *os.File, off, n int64) error {
 	return nil
 }
 
+// small is what a reservation may take unasked. A process that has less than this
+// left is as good as dead.
+const small = 1 << 20
+
 // affordable refuses what cannot be had. It matters most for memory: a tmpfs
 // may be as large as all memory, a memfd has no limit at all, and a reservation
-// that takes the last page does not fail, it wakes the OOM killer.
+// that takes the last page, or the last that a container may have, does not fail,
+// it wakes the OOM killer.
 func affordable(f *os.File, size int64) error {
-	if size <= piece {
+	if size <= small {
 		return nil // the common case pays nothing
 	}
 	var st unix.Statfs_t
@@ -74,33 +79,42 @@ func affordable(f *os.File, size int64) error {
 	if st.Blocks > 0 && uint64(size)/uint64(st.Bsize) > st.Bfree {
 		return unix.ENOSPC
 	}
-	if st.Type == unix.TMPFS_MAGIC && size > memoryLeft() {
+	if st.Type != unix.TMPFS_MAGIC {
+		return nil
+	}
+	left, swap := memoryLeft()
+	if size > left+swap {
 		return unix.ENOMEM
 	}
-	return nil
+	return withinCgroups(size, swap)
 }
 
-// memoryLeft is the kernel's own estimate of what can still be allocated.
-func memoryLeft() int64 {
+// memoryLeft is the kernel's own estimate of what can still be allocated without
+// swapping, and how much can be swapped out.
+func memoryLeft() (left, swap int64) {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
-		return math.MaxInt64 // unknown: let the kernel decide
+		return noLimit, 0 // unknown: let the kernel decide
 	}
-	left := int64(0)
-	for line := range strings.Lines(string(b)) {
-		var kib int64
-		w := strings.Fields(line)
-		if len(w) >= 2 && (w[0] == "MemAvailable:" || w[0] == "SwapFree:") {
-			kib, _ = strconv.ParseInt(w[1], 10, 64)
+	return sumOf(string(b), "MemAvailable:") << 10, sumOf(string(b), "SwapFree:") << 10
+}
+
+// sumOf adds up the numbers behind these words, each at the beginning of a line.
+func sumOf(text string, words ...string) (sum int64) {
+	for line := range strings.Lines(text) {
+		if w := strings.Fields(line); len(w) >= 2 && slices.Contains(words, w[0]) {
+			n, _ := strconv.ParseInt(w[1], 10, 64)
+			sum += n
 		}
-		left += kib << 10
 	}
-	return left
+	return sum
 }
 
 func noRoom(dir string, size int64, err error) error {
 	hint := ""
-	switch {
+	switch over := (*overLimit)(nil); {
+	case errors.As(err, &over):
+		hint = "; raise the limit (docker --memory, resources.limits.memory, MemoryMax= of systemd), or let go of what is not used"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.ENOMEM):
 		hint = "; see free -m"
 		if dir != "" {

@@ -18,7 +18,10 @@ type Seals uint32
 const (
 	// SealSeal: no more seals can be added.
 	SealSeal Seals = unix.F_SEAL_SEAL
-	// SealShrink: it never gets shorter, so no touch of it is SIGBUS (P-K6).
+	// SealShrink: it never gets shorter, so no touch of it is SIGBUS (P-K6). A
+	// memfd of huge pages wants SealWrite or SealFutureWrite as well: without one,
+	// anybody who has it may punch holes, and a hole's pages are there again only
+	// while the pool has some.
 	SealShrink Seals = unix.F_SEAL_SHRINK
 	// SealGrow: it never gets longer.
 	SealGrow Seals = unix.F_SEAL_GROW
@@ -65,7 +68,8 @@ func (s Seals) missingOf(want Seals) Seals {
 // once, and nobody can take one off again. Seals that are there already change
 // nothing.
 //
-//	SealShrink | SealGrow      before Send: Receive insists on SealShrink
+//	SealShrink | SealGrow      before Send: Receive insists on SealShrink (of huge
+//	                           pages on one of the next two as well)
 //	… | SealWrite | SealSeal   for data that is finished: see Sealed
 //	… | SealFutureWrite | SealSeal
 //	                           for data that only those may write who have it
@@ -159,6 +163,10 @@ func requireSeals(f *os.File, st *unix.Stat_t, want Seals) error {
 	have := sealsOf(f)
 	if missing := have.missingOf(want); missing != 0 {
 		return fmt.Errorf("%w: it lacks %v (it has: %v); its maker must Seal it before passing it on", ErrUnsealed, missing, have)
+	}
+	if want&SealShrink != 0 && have.missingOf(SealFutureWrite) != 0 && pageSizeOf(f) > int64(os.Getpagesize()) {
+		return fmt.Errorf("%w: it is of huge pages, of which SealShrink without SealFutureWrite or SealWrite keeps nobody from punching holes (it has: %v); "+
+			"its maker must Seal it before passing it on", ErrUnsealed, have)
 	}
 	return nil
 }

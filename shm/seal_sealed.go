@@ -18,9 +18,9 @@ const sealedFor = SealShrink | SealGrow | SealWrite | SealSeal
 // read by many. data is copied; a Sealed of data that is built in place is
 // made by Memfd and Seal.
 //
-// Options: Mode, Mlock, Populate.
+// Options: Mode, without x bits; Mlock, Populate.
 //
-// Errors: fs.ErrInvalid for a bad label or no data; ENOSPC, ENOMEM with the
+// Errors: fs.ErrInvalid for a bad label, no data or a bad Mode; ENOSPC, ENOMEM with the
 // size. A process that dies leaves nothing that nobody else has open.
 func Sealed(name string, data []byte, opts ...Option) (*Segment, error) {
 	o := object{op: "shm.Sealed", name: name}

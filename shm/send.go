@@ -85,6 +85,13 @@ func reopenReadOnly(f *os.File) (*os.File, error) {
 	return ro, nil
 }
 
+// isImmutable: it is sealed so that no descriptor gives anybody a way to change it.
+func (s *Segment) isImmutable() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.hasDescriptor() == nil && sealsOf(s.file).missingOf(sealedFor) == 0
+}
+
 // harmless returns a descriptor of f's object by which a read-only mapping is
 // not one that could become writable. The kernel counts those as writable, and
 // refuses SealWrite as long as there is one (P-K20). Where that does not matter,
@@ -104,7 +111,8 @@ func harmless(f *os.File) (*os.File, func()) {
 // or recvmsg(2) in C. The byte means nothing. The deadline of c holds.
 //
 // A ReadOnly segment is sent as a descriptor that is open for reading only;
-// with the option ReadOnly, so is a writable one: see ReadOnlyFile.
+// with the option ReadOnly, so is a writable one: see ReadOnlyFile. (Without /proc
+// that cannot be; what is immutable, as Sealed makes it, is sent all the same.)
 //
 // The receiver has the object itself, not a copy. Seal a memfd before it is
 // sent, with SealShrink at least, or Receive refuses it. s may be closed as
@@ -123,6 +131,9 @@ func Send(c *net.UnixConn, s *Segment, opts ...Option) error {
 	}
 	// Our own descriptor, for s may be closed while we wait for room.
 	f, err := s.descriptor(conf.readOnly || s.ro)
+	if errors.Is(err, fs.ErrNotExist) && s.isImmutable() { // no /proc, and no need for it
+		f, err = s.descriptor(false)
+	}
 	if err == nil {
 		defer f.Close()
 		_, _, err = c.WriteMsgUnix([]byte{0}, unix.UnixRights(int(f.Fd())), nil)
@@ -146,9 +157,9 @@ const controlMax = 4096
 // has sent. Of a stream it reads one byte, so several messages may be waiting.
 // It waits until the deadline of c.
 //
-// The object must be a memfd with SealShrink: whoever has it otherwise could
-// make it shorter at any time, and a touch beyond the new end is SIGBUS, which
-// ends a Go program (P-K6). AllowUnsealed takes it all the same, and files and
+// The object must be a memfd with SealShrink, of huge pages with SealFutureWrite or
+// SealWrite too: whoever has it otherwise could take pages away at any time, and a
+// touch of what is gone is a panic (P-K6, Segment.Truncated). AllowUnsealed takes it all the same, and files and
 // objects with a name too; RequireSeals asks for more. To rely on the bytes, ask
 // for SealWrite: without it they can change while you look at them.
 //

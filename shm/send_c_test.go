@@ -28,7 +28,7 @@ func inC(t *testing.T, f *os.File) cProgram {
 	}
 	prog := filepath.Join(t.TempDir(), "passing")
 	if out, err := exec.Command(gcc, "-O2", "-Wall", "-o", prog, "testdata/passing.c").CombinedOutput(); err != nil {
-		t.Skipf("gcc cannot build testdata/passing.c here: %v\n%s", err, out)
+		t.Fatalf("gcc cannot build testdata/passing.c: %v\n%s", err, out)
 	}
 	return cProgram{proctest.StartProgram(t, prog, proctest.Files(f))}
 }

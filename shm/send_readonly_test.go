@@ -14,12 +14,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -226,3 +228,59 @@ func TestReadOnlyFileOfAnotherUser(t *testing.T) {
 	unprivileged(t, cmd)
 	mustRun(t, cmd)
 }
+
+func init() {
+	children["without proc"] = func([]string) error {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("mount: %w", err)
+		}
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		var ends [2]*net.UnixConn
+		for i, fd := range fds {
+			c, err := net.FileConn(os.NewFile(uintptr(fd), "socket"))
+			if err != nil {
+				return err
+			}
+			ends[i] = c.(*net.UnixConn)
+			ends[i].SetDeadline(time.Now().Add(30 * time.Second))
+		}
+		if err := unix.Mount("none", "/proc", "tmpfs", 0, ""); err != nil {
+			return fmt.Errorf("mount: %w", err)
+		}
+		s, err := Sealed("s", []byte("immutable"))
+		if err != nil {
+			return err
+		}
+		if err := Send(ends[0], s); err != nil {
+			return err
+		}
+		r, err := Receive(ends[1], ReadOnly, RequireSeals(sealedFor))
+		if err != nil || string(r.Bytes()) != "immutable" {
+			return fmt.Errorf("received: %w", err)
+		}
+		if _, err := s.ReadOnlyFile(); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("a descriptor for reading only: %w", err)
+		}
+		// What can still be changed is not sent for writing instead.
+		m, err := Memfd("m", 64)
+		if err != nil {
+			return err
+		}
+		for _, seals := range []Seals{SealShrink, SealShrink | SealGrow | SealFutureWrite | SealSeal} {
+			if err := m.Seal(seals); err != nil {
+				return err
+			}
+			if err := Send(ends[0], m, ReadOnly); !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("sent with %v: %w", seals, err)
+			}
+		}
+		return nil
+	}
+}
+
+// What nobody can change needs no descriptor for reading only, which only /proc can
+// make.
+func TestSendWithoutProc(t *testing.T) { inMounts(t, "without proc") }

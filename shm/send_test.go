@@ -153,7 +153,7 @@ func badMessages(t *testing.T) []badMessage {
 		{"a pipe", []int{fd(r, nil)}, nil, fs.ErrInvalid, "FIFO"},
 		{"a directory", []int{fd(os.Open("/"))}, nil, fs.ErrInvalid, "directory"},
 		{"a device", []int{fd(os.OpenFile("/dev/zero", os.O_RDWR, 0))}, nil, fs.ErrInvalid, "device"},
-		{"an O_PATH descriptor", []int{fd(os.NewFile(uintptr(opath), "path"), nil)}, nil, ErrUnsealed, ""},
+		{"an O_PATH descriptor", []int{fd(os.NewFile(uintptr(opath), "path"), nil)}, nil, fs.ErrInvalid, "O_PATH"},
 		{"an unsealed memfd", []int{int(unsealed.File().Fd())}, nil, ErrUnsealed, "lacks SealShrink"},
 		{"an object with a name", []int{int(named.File().Fd())}, nil, ErrUnsealed, "AllowUnsealed"},
 		{"a file", []int{fd(os.Create(filepath.Join(t.TempDir(), "f")))}, nil, ErrUnsealed, "no memfd"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,12 +36,16 @@ func (k Key) String() string { return fmt.Sprintf("0x%08x", uint32(k)) }
 // has chosen, can have the same. A file that is deleted and made anew has
 // another one.
 //
-// Errors: ErrNotExist; fs.ErrPermission for a directory on the way.
+// Errors: ErrNotExist; fs.ErrPermission for a directory on the way; fs.ErrInvalid
+// for a path with NUL.
 func Ftok(path string, id byte) (Key, error) {
 	var st unix.Stat_t
 	err := again0(func() error { return unix.Stat(path, &st) })
-	if err == unix.ENOENT {
+	switch {
+	case err == unix.ENOENT:
 		err = ErrNotExist
+	case strings.IndexByte(path, 0) >= 0:
+		err = fmt.Errorf("a path has no NUL: %w", fs.ErrInvalid)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("shm.Ftok %q: %w", path, err)

@@ -34,7 +34,7 @@ func startProgramInC(t *testing.T, name string) sysvC {
 	}
 	prog, source := filepath.Join(t.TempDir(), name), "testdata/"+name+".c"
 	if out, err := exec.Command(gcc, "-O2", "-Wall", "-Werror", "-o", prog, source, "-lrt").CombinedOutput(); err != nil {
-		t.Skipf("gcc cannot build %s here: %v\n%s", source, err, out)
+		t.Fatalf("gcc cannot build %s: %v\n%s", source, err, out)
 	}
 	c := sysvC{t, proctest.StartProgram(t, prog)}
 	isOfFamily(c.Pid)

@@ -3,8 +3,8 @@ package shm
 import "fmt"
 
 // Truncated returns nil while the object backs all of the memory, and an error
-// that is ErrTruncated once somebody has made it shorter. Seals make that
-// impossible (SealShrink).
+// that is ErrTruncated once somebody has made it shorter. SealShrink makes that
+// impossible.
 //
 // What happens to those who touch memory beyond the object's end: the goroutine,
 // in a call of this module or in a read or write of its own, panics with a
