@@ -96,9 +96,6 @@ func openOnce(path string, readOnly bool) (*os.File, unix.Stat_t, error) {
 	if st, err = fstat(f); err == nil {
 		err = acceptable(path, &st)
 	}
-	if err == nil {
-		err = unix.SetNonblock(int(f.Fd()), false) // peers inherit the flag
-	}
 	if err != nil {
 		f.Close()
 		return nil, st, err

@@ -31,6 +31,13 @@ func openFd(path string, flags int, perm uint32) (*os.File, error) {
 	fd, err := again(func() (int, error) {
 		return unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, perm)
 	})
+	if err == nil && flags&unix.O_NONBLOCK != 0 {
+		// It was for the open alone: peers would inherit the flag, and package os
+		// would set up its poller for it.
+		if err = unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
