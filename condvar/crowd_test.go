@@ -46,7 +46,7 @@ func init() {
 }
 
 func TestAHundredThousandWaitersCostFewThreads(t *testing.T) { // T84, T43, P-G2
-	const few = 32
+	few := proctest.FewThreads()
 	for _, how := range []string{"Broadcast", "Signal"} {
 		t.Run(how, func(t *testing.T) {
 			n := proctest.Scaled(100_000, 5_000)

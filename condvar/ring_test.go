@@ -102,6 +102,15 @@ func (r *ring) repair(int) error {
 }
 
 func TestABufferBetweenMortalProcessesLosesAndDoublesNothing(t *testing.T) {
+	for kills := 0; kills < 10; { // where items go faster than processes start it takes several buffers
+		kills += flow(t)
+	}
+}
+
+// flow has all items go through one buffer, and returns how many processes it killed
+// meanwhile.
+func flow(t *testing.T) (kills int) {
+	t.Helper()
 	f, mem := proctest.Memfd(t, 256<<10)
 	r := ringAt(mem)
 	r.m.OnOwnerDeath(r.repair)
@@ -111,7 +120,6 @@ func TestABufferBetweenMortalProcessesLosesAndDoublesNothing(t *testing.T) {
 	for _, kind := range kinds {
 		crew = append(crew, child(t, f, kind, "here", proctest.Zombie()))
 	}
-	kills := 0
 	for start := time.Now(); r.tail.Load() < items; kills++ {
 		enough := min(items, r.tail.Load()+1+rand.Int64N(items/100))
 		proctest.Until(t, "some items", func() bool { return r.tail.Load() >= enough })
@@ -134,9 +142,7 @@ func TestABufferBetweenMortalProcessesLosesAndDoublesNothing(t *testing.T) {
 	if r.wrong.Load() > 0 || r.head.Load() != items {
 		t.Errorf("wrong: %s", r)
 	}
-	if kills < 10 {
-		t.Errorf("only %d kills: this proves nothing", kills)
-	}
+	return kills
 }
 
 func (r *ring) String() string {

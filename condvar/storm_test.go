@@ -177,7 +177,7 @@ func (s *sea) blow(t *testing.T, f *os.File, storm proctest.Storm, lasts time.Du
 	for i := range all {
 		all[i] = crew(t, f, storm, i)
 	}
-	for end := time.Now().Add(lasts); time.Now().Before(end); kills++ {
+	for end := time.Now().Add(lasts); time.Now().Before(end) || s.gaveUp.Load() == 0; kills++ {
 		seen, since := s.moved.Load(), time.Now()
 		proctest.Until(t, "a token to move", func() bool { return s.moved.Load() != seen })
 		still = max(still, time.Since(since))
@@ -215,11 +215,8 @@ func TestAStormOfTimeoutsAndDeaths(t *testing.T) { // T14, T44, T45, T46, T49
 			if s.made.n != s.made.sum() || s.taken.n != s.taken.sum() || s.made.n-s.taken.n > room {
 				t.Errorf("wrong: %v", s)
 			}
-			if still > proctest.Breach {
+			if proctest.TooLate(still) {
 				t.Errorf("nothing moved for %v", still)
-			}
-			if s.taken.n == 0 || s.gaveUp.Load() == 0 || kills == 0 {
-				t.Error("this proves nothing")
 			}
 		})
 	}

@@ -10,6 +10,7 @@ package condvar
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -91,35 +92,43 @@ func TestCancellationsInABurstSwallowNoSignal(t *testing.T) { // T42, T44
 			for i := range 2 {
 				all = append(all, child(t, f, "restless", "here", storm.Options(i)...))
 			}
-			var took proctest.Times
-			for round := range proctest.Scaled(30, 8) {
-				group := all[:1+round%2]
-				s.ready.Store(0)
-				s.passed.Store(0)
-				for _, p := range group {
-					p.Send("round")
-				}
-				for _, p := range group {
-					p.Expect("waiting")
-				}
-				const signals = patient - 1 // fewer than the patient of any one process
-				for range signals {
-					spin.Pause(rand.Uint32N(2000))
-					s.c.Signal()
-				}
-				start := time.Now()
-				proctest.Until(t, "as many to be back as signals were sent", func() bool { return s.passed.Load() >= signals })
-				took = append(took, time.Since(start))
-				s.ready.Store(1)
-				for _, p := range group {
-					p.Expect("over")
-				}
-			}
-			t.Logf("%d rounds, %d waits given up; from the last signal to the last one back: %v (promised: %v)",
-				len(took), s.inside.Load(), took, proctest.Promise)
-			if took.At(0.5) > park.LookEvery/2 || took.At(1) > proctest.Breach {
-				t.Errorf("the signals arrived after %v: by looks, perhaps", took)
-			}
+			proctest.Measure(t, func() string { return signalTheRestless(t, s, all) })
 		})
 	}
+}
+
+func signalTheRestless(t *testing.T, s *scene, all []*proctest.Proc) (complaint string) {
+	const signals = patient - 1 // fewer than the patient of any one process
+	var took proctest.Times
+	for round := range proctest.Scaled(30, 8) {
+		group := all[:1+round%2]
+		s.ready.Store(0)
+		s.passed.Store(0)
+		for _, p := range group {
+			p.Send("round")
+		}
+		for _, p := range group {
+			p.Expect("waiting")
+		}
+		for range signals {
+			spin.Pause(rand.Uint32N(2000))
+			s.c.Signal()
+		}
+		w := proctest.Begin()
+		proctest.Until(t, "as many to be back as signals were sent", func() bool { return s.passed.Load() >= signals })
+		took = append(took, w.Took(proctest.Now()))
+		s.ready.Store(1)
+		for _, p := range group {
+			p.Expect("over")
+		}
+	}
+	t.Logf("%d rounds, %d waits given up; from the last signal to the last one back: %v (promised: %v)",
+		len(took), s.inside.Load(), took, proctest.Promise)
+	if proctest.TooLate(took.At(1)) {
+		t.Errorf("a signal took %v", took.At(1))
+	}
+	if took.At(0.5) > park.LookEvery/2 {
+		return fmt.Sprintf("the signals arrived after %v: by looks, perhaps", took)
+	}
+	return ""
 }

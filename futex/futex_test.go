@@ -148,9 +148,6 @@ func TestWakeOfNobodyWakesNobody(t *testing.T) { // P-K21
 	for _, n := range []int{0, -1, math.MinInt} {
 		expectWake(t, w, n, 0)
 	}
-	if n := proctest.Sleepers(os.Getpid()); n != 2 {
-		t.Errorf("%d of 2 still sleep", n)
-	}
 	expectWake(t, w, 1, 1)
 	expectWake(t, w, 2, 1)
 	expectWoken(t, woken, 2)
@@ -341,7 +338,7 @@ func TestSignalsEndNoWait(t *testing.T) { // T04, P-G6
 	err := WaitContext(ctx, word(mem, 4), 0)
 	took := time.Since(start)
 	calm()
-	if err != context.DeadlineExceeded || took < d || took > d+10*100*time.Millisecond {
+	if err != context.DeadlineExceeded || took < d || proctest.TooLate(took-d) {
 		t.Errorf("a wait of %v ended after %v with %v", d, took, err)
 	}
 	t.Logf("a wait of %v ended after %v", d, took)

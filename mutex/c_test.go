@@ -62,7 +62,7 @@ func TestAnotherKindOfMutexIsRefused(t *testing.T) {
 	for kind := uint32(0); kind < 0x800; kind++ {
 		ok := kind == 0 || kind&^0x303 == 0x90
 		b.m.kind.Store(kind)
-		err := b.m.LockContext(within(t, tooLate))
+		err := lockInTime(t, &b.m)
 		if ok && err != nil || !ok && !errors.Is(err, ErrNotShared) {
 			t.Errorf("kind %#x: LockContext: %v", kind, err)
 		}
@@ -89,7 +89,7 @@ func TestWhatPthreadMutexInitWrites(t *testing.T) {
 	}{{1, 1, 0, "held"}, {1, 1, 1, "held"}, {1, 1, 2, "held"}, {0, 1, 0, "not shared"}, {0, 0, 1, "not shared"}, {1, 0, 0, "held"}} {
 		// The last one because glibc makes every robust mutex a shared one.
 		c.do(fmt.Sprintf("init %d %d %d", x.robust, x.shared, x.kind), "ok")
-		err := b.m.LockContext(within(t, tooLate))
+		err := lockInTime(t, &b.m)
 		if got := answer(err); got != x.want {
 			t.Errorf("kind %#x: %s, not %s", b.m.kind.Load(), got, x.want)
 		}
@@ -172,7 +172,7 @@ func TestADeadCHolderIsToldToThoseWithoutARepair(t *testing.T) {
 	}
 	victim.do("lock", "held")
 	victim.Kill()
-	isOwnerDead(t, b.m.LockContext(within(t, tooLate)), victim.Pid)
+	isOwnerDead(t, lockInTime(t, &b.m), victim.Pid)
 	cPeer(t, f).do("lock", "dead", "consistent", "ok", "unlock", "free")
 }
 
@@ -191,7 +191,7 @@ func TestSleepersOfBothKindsWakeEachOther(t *testing.T) {
 		freed := now()
 		c.do("unlock", "free")
 		g.Expect("held")
-		if d := since(freed); d > tooLate {
+		if d := since(freed); proctest.TooLate(d) {
 			t.Errorf("it took %v", d)
 		}
 		g.do("unlock", "free")
@@ -236,7 +236,7 @@ func TestCondemnedByEither(t *testing.T) { // T22, P-M7
 		waiter.asleep(t, "lockctx", 1)
 		c.do("unlock", "free") // without pthread_mutex_consistent
 		waiter.Expect("condemned")
-		if err := b.m.LockContext(within(t, tooLate)); !errors.Is(err, ErrNotRecoverable) {
+		if err := lockInTime(t, &b.m); !errors.Is(err, ErrNotRecoverable) {
 			t.Errorf("LockContext: %v", err)
 		}
 		if v := b.m.word.Load(); v&robust.TIDMask != 0 {

@@ -41,7 +41,7 @@ func TestLockContextEndsAtItsDeadline(t *testing.T) {
 		late = append(late, d-wait)
 	}
 	t.Logf("after the deadline: median %v, worst %v", median(late), worst(late))
-	if d := worst(late); d > tooLate {
+	if d := worst(late); proctest.TooLate(d) {
 		t.Errorf("%v late", d)
 	}
 	done, cancel := context.WithCancel(context.Background())
@@ -104,8 +104,8 @@ func TestAWakeTogetherWithTheCancellation(t *testing.T) {
 			if !errors.Is(err, context.Canceled) {
 				t.Fatalf("LockContext: %v", err)
 			}
-		case <-time.After(tooLate):
-			t.Fatalf("LockContext still waits %v after the cancellation", tooLate)
+		case <-time.After(proctest.Patience):
+			t.Fatalf("LockContext still waits %v after the cancellation", proctest.Patience)
 		}
 	}
 }

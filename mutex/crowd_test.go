@@ -43,7 +43,7 @@ func init() {
 }
 
 func TestAHundredThousandWaitersCostFewThreads(t *testing.T) { // T84, P-G2
-	const few = 32
+	few := proctest.FewThreads()
 	n := proctest.Scaled(100_000, 5_000)
 	f, b := newBoard(t)
 	b.m.Lock()

@@ -48,7 +48,7 @@ func TestTwoHundredKilledHoldersInARow(t *testing.T) {
 		waiter.do("unlock", "free")
 	}
 	t.Logf("kill to acquired, %d holders: median %v, worst %v", kills, median(took), worst(took))
-	if d := worst(took); d > tooLate {
+	if d := worst(took); proctest.TooLate(d) {
 		t.Errorf("the worst recovery took %v", d)
 	}
 	if want := uint64(kills * (whole + 2)); b.count != want || b.repair != kills || b.before != kills || b.after != kills {
@@ -69,7 +69,7 @@ func TestHoweverAProcessEndsItsLocksBecomeOrphans(t *testing.T) { // T28
 			waiter.Expect("held")
 			d := time.Duration(b.held.Load() - b.died.Load())
 			t.Logf("from the death to acquired: %v", d)
-			if d > tooLate {
+			if proctest.TooLate(d) {
 				t.Errorf("it took %v", d)
 			}
 			if b.before != b.after || b.repair != 1 {
@@ -110,7 +110,7 @@ func TestAZombieIsDead(t *testing.T) { // T29, P-K8
 	killed := now()
 	holder.Kill()
 	waiter.Expect("held")
-	if d := time.Duration(b.held.Load() - killed); d > tooLate {
+	if d := time.Duration(b.held.Load() - killed); proctest.TooLate(d) {
 		t.Errorf("it took %v", d)
 	}
 	stat, err := os.ReadFile("/proc/" + itoa(holder.Pid) + "/stat")
@@ -151,7 +151,7 @@ func TestAStoppedOwnerThatIsKilledIsDead(t *testing.T) {
 	killed := now()
 	holder.Kill()
 	waiter.Expect("held")
-	if d := time.Duration(b.held.Load() - killed); d > tooLate {
+	if d := time.Duration(b.held.Load() - killed); proctest.TooLate(d) {
 		t.Errorf("it took %v", d)
 	}
 	waiter.do("unlock", "free")
@@ -174,7 +174,7 @@ func TestRecoveryDoesNotWaitForTheTearDown(t *testing.T) { // T28, P-K16
 		t.Logf("kill to acquired, holder of %d MiB: %v; to its end: %v", fat, took[i], since(killed))
 		waiter.do("unlock", "free")
 	}
-	if took[1] > tooLate {
+	if proctest.TooLate(took[1]) {
 		t.Errorf("it took %v", took[1])
 	}
 }
@@ -232,7 +232,7 @@ func TestAllKilledAtOnceLeaveItUsable(t *testing.T) { // T34
 	next := startPeer(t, f)
 	start := now()
 	next.do("repair ok", "ok", "lock", "held")
-	if d := time.Duration(b.held.Load() - start); d > tooLate {
+	if d := time.Duration(b.held.Load() - start); proctest.TooLate(d) {
 		t.Errorf("the next generation had to wait %v", d)
 	}
 	if b.before != b.after {

@@ -59,13 +59,18 @@ func init() {
 		before := snapshotOf(turns)
 		c.Say("counting")
 		c.Recv()
-		after := snapshotOf(turns)
-		for g := range after {
-			after[g] -= before[g]
-		}
+		var had []int64
+		c.Until("each to have had a turn", func() bool {
+			had = snapshotOf(turns)
+			for g := range had {
+				had[g] -= before[g]
+			}
+			return slices.Min(had) > 0
+		})
+		c.Sayf("%d %d", slices.Min(had), slices.Max(had))
+		c.Recv()
 		k.stop.Store(true)
 		all.Wait()
-		c.Sayf("%d %d", slices.Min(after), slices.Max(after))
 	})
 	// hammered N: one goroutine locks and unlocks without a pause, another wants the
 	// lock N times and says how long it waited each time.
@@ -147,22 +152,24 @@ func TestTwoProcessesOfAThousandShareFairly(t *testing.T) { // T87
 		p.Send("count")
 		p.Expect("counting")
 	}
-	a, b := k.turns[0].n.Load(), k.turns[1].n.Load()
-	time.Sleep(window) // its length is its only measure
-	a, b = k.turns[0].n.Load()-a, k.turns[1].n.Load()-b
-	for _, p := range both {
-		p.Send("enough")
-	}
-	t.Logf("%d and %d turns in %v: the smaller part is %.0f %% of the larger", a, b, window, 100*float64(min(a, b))/float64(max(a, b)))
-	if 100*min(a, b) < 40*max(a, b) {
-		t.Errorf("%d turns for one process and %d for the other", a, b)
-	}
-	for i, p := range both {
-		least, most := twoNumbers(t, p.Line())
-		t.Logf("process %d: each goroutine had %d to %d turns", i, least, most)
-		if least == 0 {
-			t.Errorf("a goroutine of process %d had no turn in %v", i, window)
+	proctest.Measure(t, func() (complaint string) {
+		a, b := k.turns[0].n.Load(), k.turns[1].n.Load()
+		time.Sleep(window) // its length is its only measure
+		a, b = k.turns[0].n.Load()-a, k.turns[1].n.Load()-b
+		t.Logf("%d and %d turns in %v: the smaller part is %.0f %% of the larger", a, b, window, 100*float64(min(a, b))/float64(max(a, b)))
+		if 100*min(a, b) < 40*max(a, b) {
+			return fmt.Sprintf("%d turns for one process and %d for the other", a, b)
 		}
+		return ""
+	})
+	start := time.Now()
+	for i, p := range both {
+		p.Send("enough")
+		least, most := twoNumbers(t, p.Line())
+		t.Logf("process %d: each goroutine had %d to %d turns, %v after the window", i, least, most, time.Since(start).Round(time.Millisecond))
+	}
+	for _, p := range both {
+		p.Send("stop")
 		p.WaitExit(0)
 	}
 }
@@ -175,17 +182,20 @@ func TestALoopOfLocksStarvesNoWaiter(t *testing.T) { // T87
 			rounds = 20 // with one P each takes a time slice of Go's scheduler
 		}
 		t.Run(x.Name, func(t *testing.T) {
-			f, _ := newContest(t)
-			p := proctest.Start(t, "hammered", append(x.Options, proctest.Files(f), proctest.Args(strconv.Itoa(rounds)))...)
-			waits := proctest.ParseTimes(t, p.Line())
-			p.WaitExit(0)
-			t.Logf("waited %v (promised: overtaken for %v)", waits, promise)
-			if d := waits.At(0.5); d > 10*promise {
-				t.Errorf("half of the waits beside a loop of locks took more than %v", d)
-			}
-			if d := waits.At(1); d > tooLate {
-				t.Errorf("a wait took %v", d)
-			}
+			proctest.Measure(t, func() (complaint string) {
+				f, _ := newContest(t)
+				p := proctest.Start(t, "hammered", append(x.Options, proctest.Files(f), proctest.Args(strconv.Itoa(rounds)))...)
+				waits := proctest.ParseTimes(t, p.Line())
+				p.WaitExit(0)
+				t.Logf("waited %v (promised: overtaken for %v)", waits, promise)
+				if d := waits.At(1); proctest.TooLate(d) {
+					t.Errorf("a wait took %v", d)
+				}
+				if d := waits.At(0.5); d > 10*promise {
+					return fmt.Sprintf("half of the waits beside a loop of locks took more than %v", d)
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -195,31 +205,36 @@ func TestALoopOfLocksStarvesNoWaiter(t *testing.T) { // T87
 func TestAProcessInALoopOfLocksStarvesNoOther(t *testing.T) { // T87, E-M12
 	for section, rounds := range map[time.Duration]int{0: 300, 100 * time.Microsecond: 300, time.Millisecond: 100, 10 * time.Millisecond: 20} {
 		t.Run(section.String(), func(t *testing.T) {
-			f, k := newContest(t)
-			hog := proctest.Start(t, "hog", proctest.Files(f), proctest.Args(section.String()))
-			hog.Expect("begins")
-			idle := latencies() // what waking up takes here, without any lock
-			var waits proctest.Times
-			for range rounds {
-				seen := k.turns[0].n.Load()
-				proctest.Until(t, "the other one to be at it", func() bool { return k.turns[0].n.Load() != seen })
-				start := time.Now()
-				k.m.Lock()
-				waits = append(waits, time.Since(start))
-				k.m.Unlock()
-			}
-			k.stop.Store(true)
-			hog.WaitExit(0)
-			// The section under way, the one after it, and the turn's end.
-			promise := 2*section + time.Millisecond
-			late := idle()
-			t.Logf("waited %v (promised: %v; a timer is late: %v)", waits, promise, late)
-			// Each of the two may have to wait for a CPU, too, and more than once.
-			if d := waits.At(0.99); d > 10*promise+10*late.At(0.99)+20*time.Millisecond {
-				t.Errorf("one of a hundred waits took %v", d)
-			}
+			proctest.Measure(t, func() string { return besideALoop(t, section, rounds) })
 		})
 	}
+}
+
+func besideALoop(t *testing.T, section time.Duration, rounds int) (complaint string) {
+	f, k := newContest(t)
+	hog := proctest.Start(t, "hog", proctest.Files(f), proctest.Args(section.String()))
+	hog.Expect("begins")
+	idle := latencies() // what waking up takes here, without any lock
+	var waits proctest.Times
+	for range rounds {
+		seen := k.turns[0].n.Load()
+		proctest.Until(t, "the other one to be at it", func() bool { return k.turns[0].n.Load() != seen })
+		start := time.Now()
+		k.m.Lock()
+		waits = append(waits, time.Since(start))
+		k.m.Unlock()
+	}
+	k.stop.Store(true)
+	hog.WaitExit(0)
+	// The section under way, the one after it, and the turn's end.
+	promise := 2*section + time.Millisecond
+	late := idle()
+	t.Logf("waited %v (promised: %v; a timer is late: %v)", waits, promise, late)
+	// Each of the two may have to wait for a CPU, too, and more than once.
+	if d := waits.At(0.99); d > 10*promise+10*late.At(0.99)+20*time.Millisecond {
+		return fmt.Sprintf("one of a hundred waits took %v", d)
+	}
+	return ""
 }
 
 // latencies measures how late a timer of 1 ms is, until the function that it

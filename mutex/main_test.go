@@ -38,9 +38,6 @@ import (
 
 func TestMain(m *testing.M) { proctest.Main(m) }
 
-// tooLate is ten times the promise.
-const tooLate = time.Second
-
 // board is what the tests have in shared memory.
 type board struct {
 	m      Mutex
@@ -98,10 +95,21 @@ func within(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// mustHold locks m in the test process within the time that is too late.
+// lockInTime is LockContext, which must return before it is too late, with whatever.
+func lockInTime(t testing.TB, m *Mutex) error {
+	t.Helper()
+	start := time.Now()
+	err := m.LockContext(within(t, proctest.Patience))
+	if d := time.Since(start); proctest.TooLate(d) {
+		t.Errorf("LockContext took %v: %v; %s", d, err, describe(m))
+	}
+	return err
+}
+
+// mustHold locks m in the test process in time.
 func mustHold(t testing.TB, m *Mutex) {
 	t.Helper()
-	if err := m.LockContext(within(t, tooLate)); err != nil {
+	if err := lockInTime(t, m); err != nil {
 		t.Fatalf("LockContext: %v; %s", err, describe(m))
 	}
 }

@@ -75,7 +75,7 @@ func TestAnEndAtAMark(t *testing.T) { // T19
 				waiter.Expect("held")
 				d := time.Duration(b.held.Load() - ended)
 				t.Logf("end to acquired: %v", d)
-				if d > tooLate {
+				if proctest.TooLate(d) {
 					t.Errorf("it took %v", d)
 				}
 				if b.repair != s.repair {

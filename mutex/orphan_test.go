@@ -79,14 +79,14 @@ func TestEverySleeperLearnsOfTheDeath(t *testing.T) { // T22
 			}
 			proctest.AwaitSleepers(t, p.Pid, 1)
 		}
-		killed := now()
 		holder.Kill()
+		w := proctest.Begin() // to die takes the holder its time
 		for _, p := range peers {
 			for range each {
 				p.Expect("dead")
 			}
 		}
-		took := since(killed)
+		took := w.Took(now())
 		if !orphaned(&b.m) {
 			t.Fatalf("somebody took it: %v", b)
 		}
@@ -164,10 +164,10 @@ func TestSleepersAreServedAfterAFailedRepair(t *testing.T) {
 				holder.do("lock", "held", "tear", "ok")
 				bungler.asleep(t, "lockctx", 1)
 				heir.asleep(t, "lockctx", 1)
-				killed := now()
 				holder.Kill()
+				w := proctest.Begin() // to die takes the holder its time
 				heir.Expect("held")
-				took := time.Duration(b.held.Load() - killed)
+				took := w.Took(b.held.Load())
 				heir.do("unlock", "free")
 				switch line := bungler.Line(); line {
 				case map[string]string{"error": "dead", "panic": "panic the repair panics"}[how]:
@@ -206,16 +206,17 @@ func condemn(t *testing.T) time.Duration {
 		proctest.AwaitSleepers(t, p.Pid, 1)
 		peers = append(peers, p)
 	}
-	sentence := now()
+	w := proctest.Begin()
 	judge.do("condemn", "condemned")
 	for _, p := range peers {
 		for range each {
 			p.Expect("condemned")
 		}
 	}
-	took := since(sentence)
+	took := w.Took(now())
 	for _, p := range append(peers, judge, startPeer(t, f)) {
 		p.do("lockctx", "condemned", "lock", "panic condemned", "try", "panic condemned", "repair ok", "ok", "lockctx", "condemned")
+		p.Kill()
 	}
 	if err := b.m.LockContext(context.Background()); !errors.Is(err, ErrNotRecoverable) {
 		t.Errorf("LockContext: %v", err)
@@ -264,7 +265,7 @@ func TestAnOrphanIsHeldByThoseWhoMustAndStaysOne(t *testing.T) { // what Cond.Wa
 	start := now()
 	b.m.Unlock()
 	waiter.Expect("held")
-	if d := time.Duration(b.held.Load() - start); d > tooLate {
+	if d := time.Duration(b.held.Load() - start); proctest.TooLate(d) {
 		t.Errorf("the next was told after %v", d)
 	}
 	waiter.do("unlock", "free")

@@ -42,7 +42,7 @@ func TestWhichRepairRuns(t *testing.T) {
 		t.Helper()
 		ran = ""
 		m.word.Store(robust.OwnerDied)
-		err := m.LockContext(within(t, tooLate))
+		err := lockInTime(t, m)
 		if err == nil {
 			m.Unlock()
 		}

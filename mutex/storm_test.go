@@ -149,7 +149,8 @@ func TestAStormOfTimeoutsAndDeaths(t *testing.T) { // T14, T15, P-M10
 				all[i] = crew(t, f, storm, i)
 			}
 			kills := 0
-			for end := time.Now().Add(lasts); time.Now().Before(end); kills++ {
+			idle := func() bool { return s.longest.Load() == 0 || s.gaveUp.Load() == 0 } // so far
+			for end := time.Now().Add(lasts); time.Now().Before(end) || idle(); kills++ {
 				time.Sleep(rand.N(40 * time.Millisecond)) // kills at random times, not at events
 				i := rand.IntN(len(all))
 				all[i].Kill()
@@ -169,9 +170,6 @@ func TestAStormOfTimeoutsAndDeaths(t *testing.T) { // T14, T15, P-M10
 			s.m.Unlock()
 			if v := s.m.word.Load(); v != 0 {
 				t.Errorf("everybody has left: %s", describe(&s.m))
-			}
-			if s.count == 0 || s.gaveUp.Load() == 0 || kills == 0 {
-				t.Error("this proves nothing")
 			}
 		})
 	}

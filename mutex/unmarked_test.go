@@ -60,7 +60,7 @@ func TestAllLocksOfATableAreRecovered(t *testing.T) { // T25, P-K1
 			var took atomic.Int64
 			inBatches(n, 100, func(i int) {
 				start := now()
-				if err := table[i].LockContext(within(t, 10*tooLate)); err != nil {
+				if err := table[i].LockContext(within(t, proctest.Patience)); err != nil {
 					t.Errorf("mutex %d: %v; %v", i, err, describe(&table[i]))
 					return
 				}
@@ -74,7 +74,7 @@ func TestAllLocksOfATableAreRecovered(t *testing.T) { // T25, P-K1
 			if repaired.Load() != int64(n) {
 				t.Errorf("%d repairs", repaired.Load())
 			}
-			if d := time.Duration(took.Load()); d > tooLate {
+			if d := time.Duration(took.Load()); proctest.TooLate(d) {
 				t.Errorf("one had to wait %v", d)
 			}
 		})
@@ -132,7 +132,7 @@ func TestAnUnmarkedDeathIsFoundByTheLook(t *testing.T) { // T88, T29
 			waiter.Expect("held")
 			d := time.Duration(b.held.Load() - killed)
 			t.Logf("death to acquired: %v", d)
-			if d > tooLate {
+			if proctest.TooLate(d) {
 				t.Errorf("it took %v", d)
 			}
 			if b.repair != 1 || b.before != b.after {
@@ -151,7 +151,7 @@ func TestAnUnmarkedDeathIsToldToThoseWithoutARepair(t *testing.T) {
 	holder := unmarkable(t, f)
 	holder.do("lock", "held")
 	holder.Kill()
-	isOwnerDead(t, b.m.LockContext(within(t, tooLate)), holder.Pid)
+	isOwnerDead(t, lockInTime(t, &b.m), holder.Pid)
 }
 
 func TestTryLockFindsAnUnmarkedDeath(t *testing.T) {
@@ -164,7 +164,7 @@ func TestTryLockFindsAnUnmarkedDeath(t *testing.T) {
 	}
 	holder.Kill()
 	for start := time.Now(); !b.m.TryLock(); {
-		if time.Since(start) > tooLate {
+		if proctest.TooLate(time.Since(start)) {
 			t.Fatalf("TryLock has failed for %v on a mutex whose owner is dead: %v", time.Since(start), b)
 		}
 	}
@@ -230,7 +230,7 @@ func TestCancellationWithoutWaitv(t *testing.T) { // T88, P-K13
 		took = append(took, since(start)-20*time.Millisecond)
 	}
 	t.Logf("after the deadline: median %v, worst %v", median(took), worst(took))
-	if d := median(took); d > tooLate {
+	if d := median(took); proctest.TooLate(d) {
 		t.Errorf("cancelled %v late", d)
 	}
 	p.asleep(t, "lockctx 1h", 1)

@@ -46,7 +46,7 @@ func init() {
 }
 
 func TestAHundredThousandWaitersCostFewThreads(t *testing.T) { // T84, P-G2
-	const few = 32
+	few := proctest.FewThreads()
 	n := proctest.Scaled(100_000, 5_000)
 	f, mem := proctest.Memfd(t, os.Getpagesize())
 	s := sem(mem)

@@ -190,7 +190,7 @@ func TestAStormOfTimeoutsAndDeaths(t *testing.T) { // T14, T15, T35, T40
 				all[i] = crew(t, f, storm, i)
 			}
 			kills, lost, pauses := 0, 0, int64(0)
-			for stop := time.Now().Add(lasts); time.Now().Before(stop); {
+			for stop := time.Now().Add(lasts); time.Now().Before(stop) || s.gaveUp.Load() == 0; {
 				enough := s.turns.Load() + 20 + rand.Int64N(500)
 				proctest.Until(t, "some turns", func() bool { return s.turns.Load() > enough })
 				dead := -1
@@ -214,9 +214,6 @@ func TestAStormOfTimeoutsAndDeaths(t *testing.T) { // T14, T15, T35, T40
 			expectValue(t, &s.s, permits)
 			if n := s.s.waiters(); n > kills+stormProcs {
 				t.Errorf("%d waiters are counted, and %d processes were killed", n, kills)
-			}
-			if s.turns.Load() == 0 || s.gaveUp.Load() == 0 {
-				t.Error("this proves nothing")
 			}
 		})
 	}

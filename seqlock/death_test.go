@@ -146,10 +146,13 @@ func TestASeqlockAfterKillsAtRandom(t *testing.T) { // T53, P-Q1
 	var rounds, dead, whole int
 	var worst time.Duration
 	v := new(b1m)
-	for ; rounds < 40 || dead == 0 && rounds < 400; rounds++ {
+	for ; rounds < 40 || dead == 0; rounds++ {
 		round := rounds
 		w := start(t, f, "storm Seqlock", "writes", proctest.Args("7"))
 		spin.Pause(rand.Uint32N(50_000))
+		if round%2 == 1 {
+			seeWrite(&s.seq)
+		}
 		w.Kill()
 		begin := time.Now()
 		err := s.Load(context.Background(), v)
@@ -170,11 +173,14 @@ func TestASeqlockAfterKillsAtRandom(t *testing.T) { // T53, P-Q1
 		expect[b1m](t, s, uint64(round+1))
 	}
 	t.Logf("%d kills: %d torn, %d whole; slowest Load %v (promised: %v)", rounds, dead, whole, worst, proctest.Promise)
-	if worst > proctest.Breach {
+	if proctest.TooLate(worst) {
 		t.Errorf("a Load took %v", worst)
 	}
-	if dead == 0 {
-		t.Error("nobody died in a write: this proves nothing")
+}
+
+// seeWrite returns when a value is just being written, or soon.
+func seeWrite(seq *atomic.Uint64) {
+	for patience := time.Now().Add(20 * time.Millisecond); seq.Load()%2 == 0 && time.Now().Before(patience); {
 	}
 }
 
@@ -182,10 +188,13 @@ func TestADoubleBufferAfterKillsAtRandom(t *testing.T) { // T53
 	f, _, b := share[DoubleBuffer[b1m], b1m](t)
 	rounds, odd := 0, 0
 	v := new(b1m)
-	for ; rounds < 40 || odd == 0 && rounds < 400; rounds++ {
+	for ; rounds < 40 || odd == 0; rounds++ {
 		round := rounds
 		w := start(t, f, "storm DoubleBuffer", "writes", proctest.Args("7"))
 		spin.Pause(rand.Uint32N(50_000))
+		if round%2 == 1 {
+			seeWrite(&b.seq)
+		}
 		w.Kill()
 		if b.seq.Load()%2 == 1 {
 			odd++
@@ -202,9 +211,6 @@ func TestADoubleBufferAfterKillsAtRandom(t *testing.T) { // T53
 	}
 	b.mu.Unlock()
 	t.Logf("%d kills, %d of them in a write", rounds, odd)
-	if odd == 0 {
-		t.Error("nobody died in a write: this proves nothing")
-	}
 }
 
 // The dead writer's other threads may still be in the copy when its lock is already
@@ -231,7 +237,7 @@ func TestTheSuccessorOfAKilledWriterIsNotOverwritten(t *testing.T) { // T53
 
 func TestALoadWaitingForAWriterNoticesItsDeath(t *testing.T) { // T53, T54, P-K8
 	f, _, s := share[Seqlock[b1m], b1m](t)
-	w := stoppedInWrite(t, f, "storm Seqlock", func() bool { return s.seq.Load()%2 == 1 })
+	w := stoppedInWrite(t, f, "storm Seqlock", &s.seq)
 	ended := make(chan error)
 	go func() { ended <- s.Load(context.Background(), new(b1m)) }()
 	select {
@@ -265,13 +271,17 @@ func TestAWriterThatEndsWhileItIsJudgedIsNotDead(t *testing.T) { // T53, INV-Q2
 	}
 }
 
-// stoppedInWrite starts a storm and stops it where cond holds.
-func stoppedInWrite(t *testing.T, f *os.File, kind string, cond func() bool) *proctest.Proc {
+// stoppedInWrite starts a storm and stops it in a write.
+func stoppedInWrite(t *testing.T, f *os.File, kind string, seq *atomic.Uint64) *proctest.Proc {
 	t.Helper()
 	w := start(t, f, kind, "writes", proctest.Args("7"))
 	w.Stop()
-	for !cond() {
+	for seq.Load()%2 == 0 {
+		seen := seq.Load()
 		w.Cont()
+		for seq.Load() == seen {
+			time.Sleep(10 * time.Microsecond) // where there is one CPU, it needs that
+		}
 		spin.Pause(rand.Uint32N(20_000))
 		w.Stop()
 	}
@@ -280,7 +290,7 @@ func stoppedInWrite(t *testing.T, f *os.File, kind string, cond func() bool) *pr
 
 func TestAStoppedWriterHoldsUpASeqlockUntilTheDeadline(t *testing.T) { // T54
 	f, _, s := share[Seqlock[b1m], b1m](t)
-	w := stoppedInWrite(t, f, "storm Seqlock", func() bool { return s.seq.Load()%2 == 1 })
+	w := stoppedInWrite(t, f, "storm Seqlock", &s.seq)
 	v := new(b1m)
 	for name, call := range map[string]func(ctx context.Context) error{
 		"Load":   func(ctx context.Context) error { return s.Load(ctx, v) },
@@ -295,7 +305,7 @@ func TestAStoppedWriterHoldsUpASeqlockUntilTheDeadline(t *testing.T) { // T54
 		took := time.Since(begin)
 		cancel()
 		t.Logf("%s with a deadline of %v: %v, after %v", name, d, err, took)
-		if err != context.DeadlineExceeded || took < d || took > d+proctest.Breach {
+		if err != context.DeadlineExceeded || took < d || proctest.TooLate(took-d) {
 			t.Errorf("%s: %v after %v", name, err, took)
 		}
 		if s.seq.Load() != before {
@@ -314,7 +324,7 @@ func TestAStoppedWriterHoldsUpASeqlockUntilTheDeadline(t *testing.T) { // T54
 func TestAStoppedWriterHoldsUpNoLoadOfADoubleBuffer(t *testing.T) { // T54
 	f, _, b := share[DoubleBuffer[b1m], b1m](t)
 	put[b1m](t, b, 7)
-	w := stoppedInWrite(t, f, "storm DoubleBuffer", func() bool { return b.seq.Load()%2 == 1 })
+	w := stoppedInWrite(t, f, "storm DoubleBuffer", &b.seq)
 	begin := time.Now()
 	for range 10 {
 		expect[b1m](t, b, 7)

@@ -210,7 +210,8 @@ func TestAStormOfTimeoutsAndDeaths(t *testing.T) { // T14, T15, T52, T53
 				all[i] = crew(i)
 			}
 			kills := 0
-			for end := time.Now().Add(lasts); time.Now().Before(end); kills++ {
+			idle := func() bool { return s.done.Load() == 0 || s.gaveUp.Load() == 0 } // so far
+			for end := time.Now().Add(lasts); time.Now().Before(end) || idle(); kills++ {
 				i := s.victim(all[:], kills)
 				all[i].Kill()
 				all[i] = crew(i)
@@ -254,7 +255,4 @@ func (s *sea) ends(t *testing.T, kills int) {
 	}
 	t.Logf("%d writes, %d gave up, %d kills; %d and %d updates died at their end, %d left a torn value",
 		s.done.Load(), s.gaveUp.Load(), kills, s.tallies[0].ahead.Load(), s.tallies[1].ahead.Load(), s.mends.Load())
-	if s.done.Load() == 0 || s.gaveUp.Load() == 0 || kills == 0 {
-		t.Error("this proves nothing")
-	}
 }

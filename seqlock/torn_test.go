@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"interlock/internal/proctest"
 	"interlock/internal/race"
@@ -103,6 +104,9 @@ func readLoop[T any, P payload[T]](s store[T], loads int) string {
 			versions++
 		}
 		last = n
+		if i >= loads/slow {
+			time.Sleep(10 * time.Microsecond) // so that the writer runs, and is interrupted
+		}
 	}
 	return fmt.Sprintf("%d torn, %d backwards, %d versions seen", torn, back, versions)
 }
@@ -208,6 +212,7 @@ func TestAReaderNoticesTheWriteThatOvertakesItJustNow(t *testing.T) { // T55, IN
 		want := b.seq.Load()/2*2 + 3
 		w.Cont()
 		for b.seq.Load() < want {
+			time.Sleep(10 * time.Microsecond) // where there is one CPU, the writer needs that
 		}
 		spin.Pause(rand.Uint32N(50_000))
 		w.Stop()

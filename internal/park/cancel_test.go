@@ -49,8 +49,8 @@ func TestAWakeAndACancellationAtOnce(t *testing.T) { // T15, P-K17
 				t.Fatalf("%d wakes sent, %d told, %v", n, r.wakes, r.err)
 			}
 			wakes += n
-		case <-time.After(late):
-			t.Fatalf("it sleeps %v after its cancellation", late)
+		case <-time.After(proctest.Patience):
+			t.Fatalf("it sleeps %v after its cancellation", proctest.Patience)
 		}
 	}
 	t.Logf("%d wakes", wakes)

@@ -92,32 +92,32 @@ func init() {
 	// it waits once more, and is served.
 	proctest.Register("quitter", func(c *proctest.Child) {
 		d := deskIn(c.Memory(0))
-		w := waitOf(c, c.Args[0])
+		x := waitOf(c, c.Args[0])
 		var took proctest.Times
 		for range c.Int(1) {
 			ctx, cancel := context.WithCancel(context.Background())
 			returned := make(chan int64, 1)
 			go func() {
-				if err := w.wait(ctx, d); !errors.Is(err, context.Canceled) {
-					c.Fatalf("%s: %v", w.name, err)
+				if err := x.wait(ctx, d); !errors.Is(err, context.Canceled) {
+					c.Fatalf("%s: %v", x.name, err)
 				}
 				returned <- proctest.Now()
 			}()
-			asleep(c, w.word(d))
-			start := proctest.Now()
+			asleep(c, x.word(d))
+			w := proctest.Begin()
 			cancel()
-			took = append(took, time.Duration(<-returned-start))
-			if n := park.Waiters(w.word(d)); n != 0 {
+			took = append(took, w.Took(<-returned))
+			if n := park.Waiters(x.word(d)); n != 0 {
 				c.Fatalf("%d still queue", n)
 			}
 		}
 		c.Say(took.Line())
 		served := make(chan error)
-		go func() { served <- w.wait(context.Background(), d) }()
-		asleep(c, w.word(d))
+		go func() { served <- x.wait(context.Background(), d) }()
+		asleep(c, x.word(d))
 		c.Say("waits again")
 		c.Check(<-served)
-		w.end(d)
+		x.end(d)
 		c.Say("served")
 	})
 }

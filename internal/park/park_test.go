@@ -30,9 +30,6 @@ import (
 
 func TestMain(m *testing.M) { proctest.Main(m) }
 
-// late is ten times the 100 ms that the look may take.
-const late = time.Second
-
 func quiet() Finding { return Quiet }
 
 // news is a look that rouses if f says so.
@@ -159,7 +156,7 @@ func TestAThousandWaitersCostFewThreads(t *testing.T) { // T84, P-G2
 		ends = append(ends, sleeper(context.Background(), word, 0, quiet))
 	}
 	asleep(t, 1)
-	if n := threads(t) - before; n > 20 {
+	if n := threads(t) - before; n > proctest.FewThreads() {
 		t.Errorf("%d threads more", n)
 	}
 	if n := Waiters(word); n != 1000 {
@@ -202,7 +199,7 @@ func TestTheLookRousesWhomNobodyWoke(t *testing.T) { // P-M1
 	<-first
 	d := time.Since(start)
 	t.Logf("found by the look after %v", d)
-	if d > late {
+	if proctest.TooLate(d) {
 		t.Errorf("it took %v", d)
 	}
 	if len(second) != 0 || needless.Load() == 0 {
@@ -310,7 +307,7 @@ func TestALookAtMemoryThatIsGone(t *testing.T) { // P-K6
 		if !errors.Is(err, unix.EFAULT) {
 			t.Errorf("asleep on memory that is gone: %v", err)
 		}
-	case <-time.After(late):
+	case <-time.After(proctest.Patience):
 		t.Fatal("it sleeps on")
 	}
 	// The ticker lives on for others.

@@ -23,6 +23,11 @@ func waitv() error {
 }
 
 func init() {
+	Register("spins", func(c *Child) {
+		c.Say("here")
+		for start := time.Now(); time.Since(start) < Patience; { // or until it is killed
+		}
+	})
 	Register("circumstance", func(c *Child) {
 		elsewhere := make(chan error)
 		go func() {
@@ -72,6 +77,29 @@ func TestTimes(t *testing.T) {
 	if d[0] != 100*time.Microsecond || d.At(0) != time.Microsecond || (Times{}).At(1) != 0 {
 		t.Errorf("%v", d)
 	}
+}
+
+// On a machine that is busier than it has CPUs, waiting for one does not count; being
+// asleep does.
+func TestAWindow(t *testing.T) {
+	const nap = 20 * time.Millisecond
+	Measure(t, func() (complaint string) {
+		w := Begin()
+		time.Sleep(nap)
+		if took := w.Took(Now()); took < nap/2 {
+			return fmt.Sprintf("of a sleep of %v, %v count", nap, took)
+		}
+		return ""
+	})
+	if read("/proc/self", "schedstat") == "" {
+		Excuse("spins")
+		t.Skip("the kernel does not tell who waits for a CPU")
+	}
+	for range runtime.NumCPU() + 1 {
+		Start(t, "spins").Expect("here")
+	}
+	w := Begin()
+	Until(t, "one of them to wait for a CPU", func() bool { return w.Less(time.Hour) < time.Hour-nap })
 }
 
 func TestUsage(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 )
 
 // grace is how long what is on its way out may take: a process killed a moment
-// ago is still seen.
-const grace = 2 * time.Second
+// ago is still seen. Only a run that leaves something waits that long.
+var grace = 20 * time.Second
 
 // shmNames counts the names given out.
 var shmNames atomic.Int64

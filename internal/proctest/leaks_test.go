@@ -23,7 +23,7 @@ var scenes = map[string]struct {
 }{
 	"descriptor": {func(t *testing.T) { leakFD(t) }, "a descriptor is left open"},
 	"process":    {func(t *testing.T) { command(t, "sleep", "100") }, "a process is left: pid"},
-	"zombie":     {func(t *testing.T) { command(t, "true") }, "state Z"},
+	"zombie":     {func(t *testing.T) { waitFor(command(t, "true"), unix.WEXITED) }, "state Z"},
 	"orphan":     {func(t *testing.T) { run1(t, "sh", "-c", "sleep 100 & true") }, "a process is left: pid"},
 	"name":       {func(t *testing.T) { touch(t, ShmName(t)) }, "the test leaves /dev/shm/interlock-test-"},
 	"semaphore":  {func(t *testing.T) { touch(t, "/sem."+ShmName(t)[1:]) }, "the test leaves /dev/shm/sem.interlock-test-"},
@@ -53,6 +53,7 @@ func TestScene(t *testing.T) {
 		Excuse("complains")
 		t.Skip("plays a part in the tests of leaks")
 	}
+	grace = 200 * time.Millisecond // what it leaves is left for good
 	scene.misbehave(t)
 }
 
@@ -99,7 +100,7 @@ func killLeft(out string) {
 func TestWhatIsLeftFailsTheRun(t *testing.T) {
 	for name, scene := range scenes {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // each waits out its grace
+			t.Parallel()
 			out, code := runScene(t, name, "-test.run=^TestScene$")
 			if code == 0 || !strings.Contains(out, scene.says) {
 				t.Fatalf("exit code %d, and no %q in:\n%s", code, scene.says, out)
@@ -143,10 +144,12 @@ func leakFD(t *testing.T) {
 	}
 }
 
-func command(t *testing.T, name string, args ...string) {
-	if err := exec.Command(name, args...).Start(); err != nil {
+func command(t *testing.T, name string, args ...string) (pid int) {
+	cmd := exec.Command(name, args...)
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	return cmd.Process.Pid
 }
 
 func run1(t *testing.T, name string, args ...string) {

@@ -108,6 +108,7 @@ func Main(m *testing.M) {
 	}
 	os.Setenv(envRun, run) // inherited by all that we start, however
 	before := descriptors()
+	go watchLag()
 	code := m.Run()
 	if code == 0 && !isFuzzWorker() {
 		code = complain(before)

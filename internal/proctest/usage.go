@@ -2,6 +2,8 @@ package proctest
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +21,10 @@ func Threads(pid int) int {
 	}
 	return 0
 }
+
+// FewThreads is how many threads a process may have whose goroutines only wait,
+// however many they are: the runtime has some for each CPU.
+func FewThreads() int { return 28 + 2*runtime.NumCPU() }
 
 // A Usage is what this process has used so far.
 type Usage struct {
@@ -50,6 +56,62 @@ func Now() int64 {
 		panic(err)
 	}
 	return ts.Nano()
+}
+
+// A Window measures how long something takes on a machine that is busy with other
+// things: of more than a brief time, that for which this process and each of its
+// children waited for a CPU meanwhile, by the thread of theirs that waited longest, does
+// not count. A sleeper that nobody wakes waits for no CPU.
+type Window struct {
+	start int64
+	waits map[int]map[string]time.Duration
+}
+
+// brief is what nobody complains of.
+const brief = time.Millisecond
+
+// Begin begins a window.
+func Begin() Window {
+	waits := cpuWaits()
+	return Window{Now(), waits}
+}
+
+// Took is the time from the beginning to end, which is by Now and just over.
+func (w Window) Took(end int64) time.Duration { return w.Less(time.Duration(end - w.start)) }
+
+// Less is what is left of a time that was measured in the window, which ends now.
+func (w Window) Less(took time.Duration) time.Duration {
+	if took <= brief {
+		return max(took, 1)
+	}
+	for pid, now := range cpuWaits() {
+		longest := time.Duration(0)
+		for task, wait := range now {
+			longest = max(longest, wait-w.waits[pid][task])
+		}
+		took -= longest
+	}
+	return max(took, brief)
+}
+
+// cpuWaits is for how long each thread of each process has waited for a CPU so far: the
+// second number in its schedstat. A kernel that does not count that tells 0, or nothing.
+func cpuWaits() map[int]map[string]time.Duration {
+	pids := []int{os.Getpid()}
+	for _, p := range children() {
+		pids = append(pids, p.Pid)
+	}
+	found := map[int]map[string]time.Duration{}
+	for _, pid := range pids {
+		found[pid] = map[string]time.Duration{}
+		for _, task := range tasks(pid) {
+			if f := strings.Fields(read(task, "schedstat")); len(f) > 1 {
+				ns, _ := strconv.ParseInt(f[1], 10, 64)
+				found[pid][task] = time.Duration(ns)
+			}
+		}
+	}
+	return found
 }
 
 // Until polls cond, as the test's Until does.

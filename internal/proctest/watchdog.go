@@ -13,6 +13,9 @@ import (
 // exitHang is the exit status of a run that a watchdog ended.
 const exitHang = 3
 
+// noAnswer is how long a chapter of its report may take.
+const noAnswer = 20 * time.Second
+
 // Watchdog ends the whole run if the test is not over after d, saying who hung
 // where: what describe tells (the words in the shared memory, say; nil is fine),
 // this process's goroutines, and of each child its threads and its goroutines. A
@@ -49,8 +52,8 @@ func say(title string, f func() string) {
 	select {
 	case s := <-text:
 		fmt.Fprintf(os.Stderr, "--- %s\n%s\n", title, s)
-	case <-time.After(5 * time.Second):
-		fmt.Fprintf(os.Stderr, "--- %s\n(no answer in 5 s)\n", title)
+	case <-time.After(noAnswer):
+		fmt.Fprintf(os.Stderr, "--- %s\n(no answer in %v)\n", title, noAnswer)
 	}
 }
 
@@ -77,7 +80,7 @@ func (p *Proc) postMortem() string {
 	p.cmd.Process.Signal(unix.SIGCONT) // a stopped one cannot answer
 	select {
 	case <-p.dead:
-	case <-time.After(2 * time.Second):
+	case <-time.After(noAnswer / 2):
 	}
 	return where + p.Output()
 }

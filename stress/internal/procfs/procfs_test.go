@@ -19,7 +19,7 @@ func TestAsleep(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Skip("no sleep command: ", err)
 	}
-	for limit := time.Now().Add(5 * time.Second); !Asleep(cmd.Process.Pid); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); !Asleep(cmd.Process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("sleep does not sleep")
 		}
@@ -51,7 +51,7 @@ func TestSleepers(t *testing.T) {
 			done <- struct{}{}
 		}()
 	}
-	for limit := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		n, ok := Sleepers(os.Getpid(), addr)
 		if !ok {
 			t.Skip("/proc does not show it here")

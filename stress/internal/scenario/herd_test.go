@@ -38,12 +38,12 @@ func TestHerdThresholds(t *testing.T) {
 	for want, spoil := range map[string]func(d *drover){
 		"":        func(d *drover) {},
 		"turns":   func(d *drover) { d.turns = [2]uint64{39, 100} },
-		"threads": func(d *drover) { d.threads = 33 },
+		"threads": func(d *drover) { d.threads = mostThreads + 1 },
 		"wake":    func(d *drover) { d.sleepers = 4 },
 	} {
 		a := newArena(t, herdPlan(), 3, 1)
 		d := &drover{conductor: &conductor{a: a, orders: make([]uint32, 3)}, h: herdOf(a), switches: make([]int, 3)}
-		d.turns, d.watched, d.threads, d.sleepers = [2]uint64{41, 100}, time.Second, 32, 3
+		d.turns, d.watched, d.threads, d.sleepers = [2]uint64{41, 100}, time.Second, mostThreads, 3
 		spoil(d)
 		var f Findings
 		d.check(a, &f)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -11,10 +12,11 @@ import (
 )
 
 // What the herd may cost, and what each of two processes must get.
-const (
-	mostThreads = 32 // of any worker, however many of its goroutines wait
-	leastShare  = 40 // percent of what the other gets
-)
+const leastShare = 40 // percent of what the other gets
+
+// mostThreads is for any worker, however many of its goroutines wait: the runtime has
+// some for each CPU.
+var mostThreads = 28 + 2*runtime.NumCPU()
 
 // How long the herd is watched in each round, and how long it is then thinned.
 const (

@@ -6,6 +6,7 @@ type Mutant struct {
 	Bug   string // what is wrong with it
 	Edits []Edit
 	Run   []string // what to run: arguments of stress run
+	CPUs  int      // it shows only where so many work at the same time; 0: anywhere
 }
 
 // An Edit replaces Old, which must occur exactly once in File, by New.
@@ -123,6 +124,7 @@ var wakeMutants = []Mutant{
 		Name: "unconditional-store",
 		Bug:  "Unlock decides by a look at the word and some microseconds later stores to it, whatever it holds by then",
 		Run:  runHandoff,
+		CPUs: 2,
 		Edits: []Edit{{"mutex/mutex.go", "!m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n\t} else if b.Listens() {\n",
 			"m.word.Load() != proc.TID(proc.Me()) {\n\t\tm.unlockSlow()\n\t} else {\n\t\tfor range 5000 {\n\t\t\tproc.Me()\n\t\t}\n\t\tm.word.Store(0)\n"}},
 	},
@@ -130,6 +132,7 @@ var wakeMutants = []Mutant{
 		Name:  "stale-expected",
 		Bug:   "a waiter whose CAS failed expects the old value again, and spins for ever (P-M6)",
 		Run:   runHandoff,
+		CPUs:  2,
 		Edits: []Edit{{"mutex/slow.go", "\t\t\treturn v | robust.Waiters\n\t\t}\n\t\tv = m.word.Load()\n", "\t\t\treturn v | robust.Waiters\n\t\t}\n"}},
 	},
 	{
@@ -203,6 +206,7 @@ var otherMutants = []Mutant{
 		Name: "semaphore-check-then-take",
 		Bug:  "the permits are looked at, then stored to, where a CAS belongs",
 		Run:  runSemaphore,
+		CPUs: 2,
 		Edits: []Edit{
 			{"semaphore/word.go", "return d&valueMask != 0 && !region.AnyReadOnly() && s.data.CompareAndSwap(d, d-1) // E-S1",
 				"if d&valueMask == 0 || region.AnyReadOnly() {\n\t\treturn false\n\t}\n\ts.data.Store(d - 1)\n\treturn true"},
@@ -213,6 +217,7 @@ var otherMutants = []Mutant{
 		Name: "semaphore-store-on-release",
 		Bug:  "Release stores value + 1, where a CAS belongs",
 		Run:  runSemaphore,
+		CPUs: 2,
 		Edits: []Edit{
 			{"semaphore/word.go", "return s.data.CompareAndSwap(d, d+1)", "s.data.Store(d + 1)\n\treturn true"},
 			{"semaphore/word.go", "if s.data.CompareAndSwap(d, d+1) {", "if s.data.Store(d + 1); true {"},
@@ -228,7 +233,7 @@ var otherMutants = []Mutant{
 		Name:  "seqlock-no-second-look",
 		Bug:   "a reader does not look again whether a writer came between",
 		Run:   runSeqlock,
-		Edits: []Edit{{"seqlock/seqlock.go", "\tif s.seq.Load() != seq {\n", "\tif s.seq.Load() != seq && false {\n"}},
+		Edits: []Edit{{"seqlock/seqlock.go", "return s.seq.Load() == seq\n", "return true\n"}},
 	},
 	{
 		Name:  "buffer-written-under-reader",

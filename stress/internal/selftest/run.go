@@ -54,8 +54,11 @@ func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
 		return report.Setup
 	}
 	word := "every mutant was caught, and the sound library passed"
-	if code != report.Pass {
+	switch {
+	case code != report.Pass:
 		word = "FAILED"
+	case slices.ContainsFunc(mutants, func(m Mutant) bool { return runtime.NumCPU() < m.CPUs }):
+		word = "every mutant that can show here was caught, and the sound library passed"
 	}
 	fmt.Fprintf(out, "%d mutants, %.0fs: %s\n", len(mutants), time.Since(begin).Seconds(), word)
 	return code
@@ -87,13 +90,17 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 		if err := build(ctx, root, overlays[m.Name], binary); err != nil {
 			return report.Setup, fmt.Errorf("mutant %s does not build: %w", m.Name, err)
 		}
-		o := execute(ctx, binary, dir, m.Run)
+		o := hunt(ctx, m, binary, dir)
 		os.Remove(binary)
 		if o.err != nil || ctx.Err() != nil {
 			return report.Setup, o.err
 		}
 		word := "CAUGHT"
-		if !o.caught() {
+		switch {
+		case o.caught():
+		case runtime.NumCPU() < m.CPUs:
+			word, o.why = "UNSEEN", fmt.Sprintf("it needs %d CPUs to show", m.CPUs)
+		default:
 			word, code = "MISSED", report.Broke
 		}
 		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, m.Name, m.Run[0], o.after.Seconds(), o.why)
@@ -102,6 +109,19 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 		}
 	}
 	return code, nil
+}
+
+// hunt runs a mutant until it is caught, several times if need be: whether two meet in
+// a window is by chance, more so on a machine that is busy.
+func hunt(ctx context.Context, m Mutant, binary, dir string) (o outcome) {
+	const runs = 5
+	for range runs {
+		o = execute(ctx, binary, dir, m.Run)
+		if o.caught() || o.err != nil || ctx.Err() != nil || runtime.NumCPU() < m.CPUs {
+			break
+		}
+	}
+	return o
 }
 
 // control runs the sound library through every run that the mutants need: a

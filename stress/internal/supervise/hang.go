@@ -102,7 +102,7 @@ func (s *session) goroutines(dir string) {
 		_ = h.proc.Signal(syscall.SIGQUIT)
 	}
 	s.crew.mu.Unlock()
-	for limit := time.Now().Add(2 * time.Second); s.crew.left() > 0 && time.Now().Before(limit); {
+	for limit := time.Now().Add(20 * time.Second); s.crew.left() > 0 && time.Now().Before(limit); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	for i, f := range files {
