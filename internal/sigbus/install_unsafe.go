@@ -18,6 +18,8 @@ type sigaction struct {
 }
 
 // next is the handler that was there before: the runtime's.
+//
+//lint:ignore U1000 read by the handler
 var next uintptr
 
 // handlerPC is the address of the handler; in handler_*.s, as is the handler.
