@@ -141,11 +141,13 @@ func (c *Cond) await(ctx context.Context, w *park.Waiter, m *mutex.Mutex) (err e
 	return err
 }
 
-// counts reads what Broadcast counts up first, first: a broadcast that is half
-// counted looks like a signal to come, not like one that was there before.
+// counts reads what Broadcast counts up last, first. A Broadcast that comes between
+// the two reads then looks like one to come whose signal is still missing, and calls
+// all; the other way round it would look like a signal, call one, and leave the rest
+// asleep.
 func (c *Cond) counts() park.Counts {
-	casts := c.casts.Load()
-	return park.Counts{Signals: c.seq.Load(), Broadcasts: casts}
+	signals := c.seq.Load()
+	return park.Counts{Signals: signals, Broadcasts: c.casts.Load()}
 }
 
 // leave is E-C3. It never makes waiters too low: a hostile 0 stays 0.

@@ -22,8 +22,8 @@ import (
 type Counts struct{ Signals, Broadcasts uint32 }
 
 // Join queues the caller up for news later than now. read returns the counts;
-// it must read Broadcasts first if they are counted up first. word is the
-// futex word and holds Signals.
+// it must read Signals first if Broadcasts are counted up first: what is half
+// counted must not look like a mere signal. word is the futex word and holds Signals.
 func Join(word *atomic.Uint32, read func() Counts) *Waiter {
 	w := &Waiter{word: word, read: read, since: now(), call: make(chan struct{}, 1)}
 	w.look = func() Finding { return RouseIf(w.groupMoved()) }
