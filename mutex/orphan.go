@@ -130,9 +130,9 @@ func (r *registry) find(m *Mutex) func(pid int) error {
 //	step                          if we die right after it
 //	1  E-M7: take the word        orphan again, E-M6
 //	2  owner = inconsistent       the same
-//	3  write our identity         the same; the look can see it from here on
-//	4  fence: the dead one's      the same
+//	3  fence: the dead one's      the same, and the next heir fences the same dead
 //	   threads have stopped
+//	4  write our identity         the same; the next heir has us to fence
 //	5  repair                     orphan again: repair copes with half a repair
 //	6  owner = 0                  orphan again: we died holding it
 func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err error) {
@@ -152,14 +152,18 @@ func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err e
 		return false, nil
 	}
 	mark.At("E-M7 inherited not recorded")
+	if m.owner.Load() == notRecoverable { // since we looked; and who took it after that has died
+		m.release(1) // the next waiter must learn of it too (P-M7)
+		return true, m.fail(ErrNotRecoverable)
+	}
 	dead := m.snapshot() // before our own record covers theirs
 	pid, fence := m.deceased()
 	m.owner.Store(inconsistent)
-	m.record()
 	if err := proc.Fence(ctx, fence); err != nil {
 		m.putBack(dead)
 		return true, err
 	}
+	m.record() // not before: if we died in the fence, nobody would know of whom to wait for
 	if repair == nil {
 		return true, &Error{Err: ErrOwnerDead, PID: pid}
 	}
