@@ -38,12 +38,16 @@ bool died = false;
 byte q[NG];
 bool gone[NP];
 bool back[NP];         /* stands back: leaves the free word to others for a while */
+#ifdef WAKE_KEEPS_BACK
+bool came[NP];         /* since then, a wake has come back to it */
+#endif
 
 /* per goroutine */
 bool asleep[NG];       /* in the kernel, on the word */
 bool called[NG];       /* what the channel holds */
 bool granted[NG];
 bool finished[NG];
+bool started[NG];
 byte inside = 0;
 byte cancels = 0, crashes = 0;
 
@@ -76,6 +80,13 @@ inline call_oldest(g) {
 	fi
 }
 
+inline rouse_oldest(g) {
+	if
+	:: OLDEST(g) != 0 -> asleep[OLDEST(g) - 1] = false; called[OLDEST(g) - 1] = true
+	:: else
+	fi
+}
+
 inline hand_over(g) {
 	granted[OLDEST(g) - 1] = true;
 	asleep[OLDEST(g) - 1] = false;           /* roused: no wake of the word is used up */
@@ -84,6 +95,11 @@ inline hand_over(g) {
 
 /* FUTEX_WAKE of one sleeper, any. used[]: a wake was spent on it. */
 bool used[NG];
+#if NP > 1
+#define SOMEBODY_SLEEPS (asleep[0] || asleep[1] || asleep[2] || asleep[3])
+#else
+#define SOMEBODY_SLEEPS (asleep[0] || asleep[1])
+#endif
 inline wake_one() {
 	if
 	:: asleep[0] -> asleep[0] = false; used[0] = true
@@ -110,6 +126,11 @@ inline die(g) {
 		fi
 	:: else
 	fi;
+	/* What was its own is nothing to anybody now. */
+	OLDEST(g) = 0; SECOND(g) = 0; back[g / 2] = false;
+	called[g & 254] = false; called[(g & 254) + 1] = false;
+	granted[g & 254] = false; granted[(g & 254) + 1] = false;
+	used[g & 254] = false; used[(g & 254) + 1] = false;
 	gone[g / 2] = true                       /* last: this step, too, needs it alive */
 }
 
@@ -126,7 +147,11 @@ inline die(g) {
 /* A dead process takes no further step. */
 proctype G(byte g) provided (!DEAD(g)) {
 	byte rounds = 0;
-	bool v_waiters, debt;
+	bool v_waiters, debt, gave = false, woke;
+
+	/* The goroutines of a process are all alike, and so are the processes: it does not
+	 * matter which of them begins. */
+	g == 0 || started[(g == 3 -> 2 : 0)];
 
 again:
 	if
@@ -135,6 +160,7 @@ again:
 	fi;
 	/* the fast path; also a newcomer that overtakes those who queue */
 	atomic {
+		started[g] = true;
 		if
 		MAYBE_DIE(g)
 		:: owner == 0 && !died && !back[g / 2] ->
@@ -207,7 +233,11 @@ sleep:
 		MAYBE_DIE(g)
 		:: granted[g] -> goto given
 		:: !granted[g] && !back[g / 2] && owner != 0 && !mine(g) && waiters && !died -> asleep[g] = true; used[g] = false
-		:: !granted[g] && back[g / 2] && owner == 0 && !died -> asleep[g] = true; used[g] = false
+		:: !granted[g] && back[g / 2] && owner == 0 && !died ->
+#ifdef WAKE_KEEPS_BACK
+			assert(!came[g / 2]);
+#endif
+			asleep[g] = true; used[g] = false
 		:: !granted[g] && !back[g / 2] && !(owner != 0 && !mine(g) && waiters && !died) -> goto try
 		:: !granted[g] && back[g / 2] && !(owner == 0 && !died) -> back[g / 2] = false; goto try
 		fi
@@ -215,7 +245,15 @@ sleep:
 	atomic {
 		if
 		MAYBE_DIE(g)
-		:: !asleep[g] -> debt = debt || used[g]; back[g / 2] = false
+		:: !asleep[g] ->
+			debt = debt || used[g];
+#ifdef WAKE_KEEPS_BACK
+			back[g / 2] = back[g / 2] && used[g];
+			came[g / 2] = back[g / 2];
+#else
+			back[g / 2] = false;
+#endif
+			used[g] = false
 		:: asleep[g] && back[g / 2] -> asleep[g] = false; back[g / 2] = false   /* its time is over */
 #ifndef NO_LOOK
 		:: asleep[g] && LOOK(g) -> asleep[g] = false
@@ -285,7 +323,10 @@ unlock:
 			v_waiters = waiters; owner = 0; waiters = false; inside--           /* E-M4 E-M5 */
 #ifdef STAND_BACK
 		:: waiters ->
-			back[g / 2] = true;                                                 /* E-M12 */
+			back[g / 2] = true; gave = true;                                    /* E-M12 */
+#ifdef WAKE_KEEPS_BACK
+			came[g / 2] = false;
+#endif
 			v_waiters = waiters; owner = 0; waiters = false; inside--           /* E-M5 */
 #endif
 		fi
@@ -294,23 +335,28 @@ wake:
 	atomic {
 		if
 		MAYBE_DIE(g)
-		:: v_waiters -> wake_one()
+		:: v_waiters -> woke = SOMEBODY_SLEEPS; wake_one()
 		:: !v_waiters
 		fi
 	};
-	/* One may have queued up and looked before the word was free. */
-#ifndef NO_RECHECK
+	/* One may have queued up and looked before the word was free. And there may have
+	 * been nobody to stand back for. */
 	atomic {
 		if
 		MAYBE_DIE(g)
-		:: true -> call_oldest(g)
-		fi
-	};
+		:: gave && !woke && back[g / 2] -> back[g / 2] = false; rouse_oldest(g)
+#ifndef NO_RECHECK
+		:: !(gave && !woke && back[g / 2]) -> call_oldest(g)
+#else
+		:: !(gave && !woke && back[g / 2])
 #endif
+		fi;
+		gave = false; woke = false; v_waiters = false
+	};
 	goto again;
 
 done:
-	finished[g] = true;
+	atomic { finished[g] = true; debt = false; rounds = 0 };
 dead:
 	skip
 }
