@@ -105,7 +105,9 @@ func (c *Cond) Wait(m *mutex.Mutex) {
 //   - ctx.Err(): ctx was done first, and no signal was used up;
 //   - mutex.ErrOwnerDead: m is held, an orphan that this process could not
 //     repair; Unlock leaves it to others;
-//   - mutex.ErrNotRecoverable: m was condemned, and is not held.
+//   - mutex.ErrNotRecoverable: m was condemned, and is not held;
+//   - shm.ErrTruncated: somebody made the file under c, or under m, shorter; m is
+//     held if its own memory is whole.
 func (c *Cond) WaitContext(ctx context.Context, m *mutex.Mutex) error {
 	if !inherit.Held(m) {
 		panic("condvar: Wait with a mutex that this process does not hold")

@@ -112,7 +112,10 @@ func (m *Mutex) TryLock() bool {
 //   - ErrNotRecoverable, when m was condemned;
 //   - ErrPIDNamespace, when m was last held in another PID namespace;
 //   - ErrNotShared, when a C program initialised m as another kind of mutex;
-//   - unix.EFAULT, when the memory cannot be written.
+//   - unix.EFAULT, when the memory cannot be written;
+//   - shm.ErrTruncated, when somebody made the file under m shorter while it
+//     waited. At other times a call in such memory panics, as every touch of it
+//     does: see shm.Segment.Truncated.
 func (m *Mutex) LockContext(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

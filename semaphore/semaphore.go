@@ -75,7 +75,8 @@ func (s *Semaphore) Init(permits uint32) {
 }
 
 // Acquire takes a permit, and waits for one if there is none. It took one only
-// if it returns nil; with ctx.Err() it took none, and no wake was used up.
+// if it returns nil; with ctx.Err() it took none, and no wake was used up. The error
+// is shm.ErrTruncated if somebody made the file under s shorter while it waited.
 //
 //go:nosplit
 func (s *Semaphore) Acquire(ctx context.Context) error {

@@ -55,7 +55,7 @@ type DoubleBuffer[T any] struct {
 // Load copies the latest whole version to dst. It writes nothing to shared
 // memory, so it works in a read-only mapping.
 func (b *DoubleBuffer[T]) Load(dst *T) {
-	if !layout.Known[T]() {
+	if !layout.Known((*T)(nil)) {
 		layout.MustBeFlat[T]("seqlock")
 	}
 	for {

@@ -77,11 +77,16 @@ type Seqlock[T any] struct {
 // nothing to shared memory, so it works in a read-only mapping. After an error,
 // ctx.Err() or ErrWriterDead, what dst holds is unspecified.
 func (s *Seqlock[T]) Load(ctx context.Context, dst *T) error {
-	if !s.read(dst) {
-		return s.loadSlow(ctx, dst)
+	// read, which the compiler does not inline where T is a type parameter.
+	if seq := s.seq.Load(); seq&1 == 0 && layout.Known((*T)(nil)) { // acquire, pairs with E-Q2
+		*dst = s.v
+		fence.Loads()
+		if s.seq.Load() == seq {
+			race.Acquire(addr(s))
+			return nil
+		}
 	}
-	race.Acquire(addr(s))
-	return nil
+	return s.loadSlow(ctx, dst)
 }
 
 // TryLoad makes one attempt to copy the value to dst, and reports whether it
@@ -101,7 +106,7 @@ func (s *Seqlock[T]) TryLoad(dst *T) bool {
 // read makes one attempt, if T is known to be fit for shared memory.
 func (s *Seqlock[T]) read(dst *T) bool {
 	seq := s.seq.Load() // acquire, pairs with E-Q2: the copy below sees that write
-	if seq&1 != 0 || !layout.Known[T]() {
+	if seq&1 != 0 || !layout.Known((*T)(nil)) {
 		return false
 	}
 	*dst = s.v

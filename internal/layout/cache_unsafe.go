@@ -25,10 +25,10 @@ func MustBeFlat[T any](prefix string) {
 	}
 }
 
-// Known reports whether MustBeFlat has let T pass lately. It is small enough to be
-// inlined, for callers that cannot afford a call.
-func Known[T any]() bool {
-	id := typeID(any((*T)(nil)))
+// Known reports whether MustBeFlat has let T pass lately; pointer is a *T, nil will
+// do. It has no type parameter, so it can be inlined into functions that have.
+func Known(pointer any) bool {
+	id := typeID(pointer)
 	return slotOf(id).Load() == id
 }
 

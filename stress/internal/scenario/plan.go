@@ -124,6 +124,9 @@ type Stage interface {
 	PID(slot int) int
 	// Patience is how long nothing may happen before it is a hang.
 	Patience() time.Duration
+	// Slow says that the machine takes its time to replace a worker that was
+	// killed: that is no hang.
+	Slow() bool
 	// Kill kills the worker of slot now; held: it is known to hold the lock.
 	Kill(slot int, held bool)
 	// Expect is told before a worker kills another: its death is then asked for.

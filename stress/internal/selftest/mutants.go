@@ -230,10 +230,13 @@ var otherMutants = []Mutant{
 		Edits: []Edit{{"seqlock/writer.go", "\tseq.Store(odd)\n", ""}},
 	},
 	{
-		Name:  "seqlock-no-second-look",
-		Bug:   "a reader does not look again whether a writer came between",
-		Run:   runSeqlock,
-		Edits: []Edit{{"seqlock/seqlock.go", "return s.seq.Load() == seq\n", "return true\n"}},
+		Name: "seqlock-no-second-look",
+		Bug:  "a reader does not look again whether a writer came between",
+		Run:  runSeqlock,
+		Edits: []Edit{
+			{"seqlock/seqlock.go", "return s.seq.Load() == seq\n", "return true\n"},
+			{"seqlock/seqlock.go", "if s.seq.Load() == seq {", "if s.seq.Load() != 1 {"},
+		},
 	},
 	{
 		Name:  "buffer-written-under-reader",

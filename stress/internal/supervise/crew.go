@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"interlock/stress/internal/arena"
 	"interlock/stress/internal/scenario"
@@ -20,11 +21,12 @@ type crew struct {
 
 	mu      sync.Mutex
 	hands   []*hand
-	closing bool     // nobody is replaced any more
-	ending  bool     // all are killed: their deaths mean nothing
-	unasked []string // deaths that nobody asked for
-	setup   []string // what kept a worker from starting
-	held    int      // kills of workers known to hold the lock
+	absent  []time.Time // since when a slot has been seen without a worker that is ready
+	closing bool        // nobody is replaced any more
+	ending  bool        // all are killed: their deaths mean nothing
+	unasked []string    // deaths that nobody asked for
+	setup   []string    // what kept a worker from starting
+	held    int         // kills of workers known to hold the lock
 	gone    chan struct{}
 	alive   int
 }
@@ -45,7 +47,7 @@ func newCrew(plan *scenario.Plan, a *arena.Arena) (*crew, error) {
 	}
 	return &crew{
 		plan: plan, arena: a, launcher: newLauncher(), devnull: devnull,
-		hands: make([]*hand, a.Procs.Load()), gone: make(chan struct{}, 1),
+		hands: make([]*hand, a.Procs.Load()), absent: make([]time.Time, a.Procs.Load()), gone: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -181,6 +183,10 @@ func (c *crew) pid(slot int) int {
 func (c *crew) ready(slot int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.isReady(slot)
+}
+
+func (c *crew) isReady(slot int) bool {
 	h := c.hands[slot]
 	s := c.arena.Slot(slot)
 	return h != nil && !h.killed && s.Gen.Load() == h.gen && s.State.Load() == arena.SlotReady
@@ -193,6 +199,37 @@ func (c *crew) allReady() bool {
 		}
 	}
 	return true
+}
+
+// A machine with a CPU to spare replaces a worker in less than slowly, and any machine
+// in less than tooSlowly. (Seen on Linux 6.18 with more to do than CPUs: a wait for a
+// process that is dead goes on for seconds, in which the kernel takes down what others
+// read of it in /proc, again and again.)
+const (
+	slowly    = 100 * time.Millisecond
+	tooSlowly = 45 * time.Second
+)
+
+// slow says whether the machine takes its time to end a worker that was killed, or to
+// start another in its place, though not longer than it may: then nothing that others
+// do not finish is a hang.
+func (c *crew) slow() (yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.ending {
+		return false
+	}
+	for slot := range c.hands {
+		switch now := time.Now(); {
+		case c.isReady(slot):
+			c.absent[slot] = time.Time{}
+		case c.absent[slot].IsZero():
+			c.absent[slot] = now
+		case now.Sub(c.absent[slot]) > slowly && now.Sub(c.absent[slot]) < tooSlowly:
+			yes = true
+		}
+	}
+	return yes
 }
 
 // close stops replacing: from now on who leaves has left.

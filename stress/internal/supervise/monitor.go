@@ -41,13 +41,16 @@ func newMonitor(a *arena.Arena) *monitor {
 	return &monitor{arena: a, lanes: make([]watched, a.LaneCount())}
 }
 
-// look updates every lane's record.
-func (m *monitor) look(now time.Time) {
+// look updates every lane's record. While a worker is slow to be replaced, the others
+// may be waiting for that.
+func (m *monitor) look(now time.Time, slow bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.last.IsZero() {
 		m.lag = max(m.lag, now.Sub(m.last)-lookEvery)
-		m.idle += min(now.Sub(m.last), most)
+		if !slow {
+			m.idle += min(now.Sub(m.last), most)
+		}
 	}
 	m.last = now
 	n := int(m.arena.Lanes.Load())

@@ -204,7 +204,7 @@ func (s *session) watch(done func(now time.Time) bool) ending {
 	var heard time.Time // when the first fault was counted
 	for range tick.C {
 		now := time.Now() // not the tick's time, which says nothing about when we came to run
-		s.monitor.look(now)
+		s.monitor.look(now, s.crew.slow())
 		s.opts.Progress.Show(s.snapshot(now))
 		hangs, lost := s.stage.seen()
 		switch {

@@ -74,6 +74,7 @@ func (s *stage) Resume() {
 
 func (s *stage) Over() bool              { return s.hard.Err() != nil }
 func (s *stage) Patience() time.Duration { return s.limit }
+func (s *stage) Slow() bool              { return s.crew.slow() }
 
 func (s *stage) Lost(format string, args ...any) {
 	s.mu.Lock()

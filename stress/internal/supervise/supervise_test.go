@@ -96,6 +96,23 @@ var testPlans = []*scenario.Plan{
 		return nil
 	}),
 	unready(),
+	lateComer(),
+}
+
+// lateComer is a scenario whose workers take their time to come in place of another.
+func lateComer() *scenario.Plan {
+	p := testPlan("latecomer", func(l *scenario.Lane, area *testArea) error {
+		work(l)
+		return nil
+	})
+	attach := p.Attach
+	p.Attach = func(w *scenario.Worker) (scenario.Body, error) {
+		if w.Gen > 1 {
+			time.Sleep(time.Second)
+		}
+		return attach(w)
+	}
+	return p
 }
 
 func unready() *scenario.Plan {
@@ -202,6 +219,23 @@ func TestKilledAreReplaced(t *testing.T) {
 		if lasts > patience {
 			t.Fatalf("%d kills in %v at 100 a second", r.Kills, lasts)
 		}
+	}
+}
+
+// While the machine is about to replace a worker nobody hangs for want of it.
+func TestASlowReplacementIsNoHang(t *testing.T) {
+	r := run(t, "latecomer", func(p *scenario.Plan, o *Options) {
+		o.Shape, o.Duration, o.Hang = scenario.Shape{Procs: 1, Lanes: 1}, 2*time.Second, 400*time.Millisecond
+		p.Directed = true
+		p.Conduct = func(st scenario.Stage) {
+			st.Kill(0, false)
+			for begin := time.Now(); !st.Ready(0) && time.Since(begin) < patience; {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	if r.Code != report.Pass || r.Kills != 1 {
+		t.Errorf("code %d, %d kills", r.Code, r.Kills)
 	}
 }
 
