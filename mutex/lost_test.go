@@ -343,8 +343,13 @@ func TestALateReleaseHitsNobodyElse(t *testing.T) { // INV-M1, P-K15
 	heirs := uint32(unix.Getppid()) | robust.Waiters
 	var inherited atomic.Int64
 	var stop atomic.Bool
-	defer stop.Store(true)
+	stopped := make(chan bool)
+	defer func() { // before the memory is unmapped
+		stop.Store(true)
+		<-stopped
+	}()
 	go func() { // the kernel, and then the heir
+		defer close(stopped)
 		for !stop.Load() {
 			if word.CompareAndSwap(ours, robust.OwnerDied|robust.Waiters) {
 				inherited.Add(1)
