@@ -75,7 +75,7 @@ func killAtEachStep(t *testing.T, what, mode string) {
 		if err != nil {
 			t.Fatalf("killed after %q: next comer: %v", marked, err)
 		}
-		if took > time.Second {
+		if took > breach {
 			t.Errorf("killed after %q: next comer took %v", marked, took)
 		}
 		t.Logf("killed after %-26q next comer made it anew: %-5v in %v", marked, made, took.Round(10*time.Microsecond))
@@ -208,7 +208,7 @@ func killAtRandom(t *testing.T, what string) {
 	wg.Wait()
 	start := time.Now()
 	s, err := openRace(context.Background(), name, what == "share", func(v *raceT) error { v.finish(1); return nil })
-	if err != nil || time.Since(start) > time.Second {
+	if err != nil || time.Since(start) > breach {
 		t.Fatalf("after the storm: %v in %v", err, time.Since(start))
 	}
 	closeNow(t, s)

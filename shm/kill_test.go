@@ -190,7 +190,7 @@ func (k *killing) finish() time.Duration {
 		k.t.Fatalf("killed at %s: the next comer hangs", callName(k.call))
 	}
 	took := time.Since(k.killed)
-	if err != nil || took > time.Second {
+	if err != nil || took > breach {
 		k.t.Errorf("killed at %s: next comer: %v after %v", callName(k.call), err, took)
 	}
 	return took
