@@ -11,7 +11,7 @@ import (
 // sleep and a wake take, some 10 to 20 µs. So who comes to wait looks again and
 // again for about that long: often at first, since a partner on another CPU answers
 // within a fraction of a microsecond; then seldom, since each look takes the cache
-// line from who is about to write it. Looks only read.
+// line from who is about to write it. A look writes only if what it waits for is there.
 //
 // It does not pay on one CPU, nor when those who could bring what one waits for have
 // no CPU to run on. So only half as many goroutines spin as there are CPUs, and
