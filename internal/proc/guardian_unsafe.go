@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,30 @@ func Start() { startOnce.Do(start) }
 func start() {
 	ready := make(chan struct{})
 	go guardian(ready)
-	<-ready
+	go func() {}() // the youngest goroutine is the last that another thread takes over
+	// What it will ask for, while its thread is on its way:
+	pidNamespace()
+	bootOffset()
+	if !awake(func() bool { return me.Load() != unstarted }) {
+		<-ready
+	}
+}
+
+// awake waits for something that is about to happen, for a moment, without giving
+// up its processor: to be woken takes longer. Nor does the guardian, then, begin on
+// the first thread, where it cannot stay.
+func awake(happened func() bool) bool {
+	if runtime.GOMAXPROCS(0) == 1 {
+		return false
+	}
+	const moment = 300 * time.Microsecond
+	for begin := time.Now(); time.Since(begin) < moment; {
+		if happened() {
+			return true
+		}
+		_, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	}
+	return false
 }
 
 // guardian never returns once it has found a thread that is not the process's
@@ -50,7 +74,6 @@ func guardian(ready chan struct{}) {
 		runtime.UnlockOSThread()
 		return
 	}
-	nameThread()
 	register()
 	tid := unix.Gettid()
 	_, ticks, err := threadStat(os.Getpid(), tid)
@@ -61,6 +84,7 @@ func guardian(ready chan struct{}) {
 	meNext.Store(next)
 	me.Store(prev)
 	close(ready)
+	nameThread()
 	select {}
 }
 

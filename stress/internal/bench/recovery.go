@@ -69,22 +69,25 @@ func serveRecover(c *work.Conn, _ []string) error {
 // undertaker kills holders beside one waiter.
 type undertaker struct {
 	r      *Rig
-	start  starter
+	holder starter
 	ground *ground[deathBoard]
 	waiter *proc
 	took   []float64 // ns from kill(2) to the lock
 }
 
-func (r *Rig) undertaker(start starter) (*undertaker, error) {
+func (r *Rig) undertaker(holder, waiter starter) (*undertaker, error) {
 	g, err := memory[deathBoard](r, 0)
 	if err != nil {
 		return nil, err
 	}
-	waiter, err := one(start(1, "recover", nil, g.file))
+	if err := g.at.Mu.Init(); err != nil { // for C
+		return nil, err
+	}
+	w, err := one(waiter(1, "recover", nil, g.file))
 	if err != nil {
 		return nil, err
 	}
-	return &undertaker{r: r, start: start, ground: g, waiter: waiter}, waiter.expect("ready")
+	return &undertaker{r: r, holder: holder, ground: g, waiter: w}, w.expect("ready")
 }
 
 // waiting is the bit of the lock's word that says that somebody waits, the same for
@@ -93,7 +96,7 @@ const waiting = 1 << 31
 
 // kill has a holder killed while the waiter sleeps.
 func (u *undertaker) kill() (ns float64, err error) {
-	holder, err := one(u.start(1, "hold", nil, u.ground.file))
+	holder, err := one(u.holder(1, "hold", nil, u.ground.file))
 	if err != nil {
 		return 0, err
 	}
@@ -159,26 +162,34 @@ func (u *undertaker) tail() string {
 	return fmt.Sprintf("%s, longest %s of %d kills", text, Nanoseconds.format(quantile(u.took, 1)), len(u.took))
 }
 
+// runRecovery also lets processes of the two kinds die beside each other, on the same
+// mutex: that tells the time it takes to die from the time it takes to recover.
 func runRecovery(r *Rig) error {
 	row := &Row{Name: "kill to locked again", Unit: Nanoseconds, Against: againstGlibc, Reach: atMost(2)}
-	ours, err := r.undertaker(r.workers)
-	if err != nil {
-		return err
-	}
-	c, err := r.undertaker(r.glibc)
-	if err != nil {
-		return r.without(err, row)
-	}
+	goDies := &Row{Name: "the dead of Go, the heir of C", Unit: Nanoseconds, Against: againstGlibc}
+	cDies := &Row{Name: "the dead of C, the heir of Go", Unit: Nanoseconds, Against: againstGlibc}
+	var tolls []*undertaker
+	var gauges []gauge
 	each := (r.Kills + r.Rounds - 1) / r.Rounds
-	columns, err := r.turns(r.Rounds, 0, []gauge{
-		func(time.Duration) (float64, error) { return ours.some(each) },
-		func(time.Duration) (float64, error) { return c.some(each) },
-	})
+	for _, pair := range [][2]starter{{r.workers, r.workers}, {r.glibc, r.glibc}, {r.workers, r.glibc}, {r.glibc, r.workers}} {
+		u, err := r.undertaker(pair[0], pair[1])
+		if err != nil {
+			return r.without(err, row, goDies, cDies)
+		}
+		tolls = append(tolls, u)
+		gauges = append(gauges, func(time.Duration) (float64, error) { return u.some(each) })
+	}
+	columns, err := r.turns(r.Rounds, 0, gauges)
 	if err != nil {
 		return err
 	}
-	row.Ours, row.Peer = columns[0], columns[1]
-	row.note("%s", ours.tail())
-	row.note("theirs: %s", c.tail())
-	return r.add(row)
+	row.note("%s", tolls[0].tail())
+	row.note("theirs: %s", tolls[1].tail())
+	for i, row := range []*Row{row, goDies, cDies} {
+		row.Ours, row.Peer = columns[[]int{0, 2, 3}[i]], columns[1]
+		if err := r.add(row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
