@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"interlock/internal/park"
+	"interlock/internal/proc"
 )
 
 // guarded is what both kinds can do.
@@ -42,6 +45,21 @@ func BenchmarkLock(b *testing.B) {
 		for b.Loop() {
 			m.Lock()
 			m.Unlock()
+		}
+	})
+	// What Lock and Unlock do, without the two calls: they are too large to be inlined.
+	b.Run("kind=inline", func(b *testing.B) {
+		_, board := newBoard(b)
+		board.m.Lock()
+		board.m.Unlock()
+		m := &board.m
+		for b.Loop() {
+			if me := proc.Me(); !m.grab(me) || m.prev.Load() != me {
+				b.Fatal("not locked")
+			}
+			if w := park.BucketAt(m.addr()); w.Listens() || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) || w.Listens() {
+				b.Fatal("not unlocked")
+			}
 		}
 	})
 }

@@ -35,6 +35,29 @@ func BenchmarkAcquireReleaseCancellable(b *testing.B) {
 	}
 }
 
+// A load and a compare-and-swap in each of two calls, as sem_wait and sem_post have
+// them, and nothing else.
+func BenchmarkLeast(b *testing.B) {
+	s := benchSem(b, 1)
+	for b.Loop() {
+		if !takeOnly(s) || !giveOnly(s) {
+			b.Fatal("no permit")
+		}
+	}
+}
+
+//go:noinline
+func takeOnly(s *Semaphore) bool {
+	d := s.data.Load()
+	return d&valueMask > 0 && s.data.CompareAndSwap(d, d-1)
+}
+
+//go:noinline
+func giveOnly(s *Semaphore) bool {
+	d := s.data.Load()
+	return d < MaxValue && s.data.CompareAndSwap(d, d+1)
+}
+
 func BenchmarkTryAcquireOfNone(b *testing.B) {
 	s := benchSem(b, 0)
 	for b.Loop() {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 
-	"interlock/internal/fence"
 	"interlock/internal/inherit"
 	"interlock/internal/layout"
-	"interlock/internal/race"
 	"interlock/mutex"
 )
 
@@ -55,15 +53,15 @@ type DoubleBuffer[T any] struct {
 // Load copies the latest whole version to dst. It writes nothing to shared
 // memory, so it works in a read-only mapping.
 func (b *DoubleBuffer[T]) Load(dst *T) {
-	if !layout.Known((*T)(nil)) {
+	if !known((*T)(nil)) {
 		layout.MustBeFlat[T]("seqlock")
 	}
 	for {
 		n := b.seq.Load() / 2 // acquire, pairs with E-Q4: the copy sees version n
 		*dst = b.v[n%2]
-		fence.Loads()
+		fenceLoads()
 		if b.seq.Load()-2*n <= 2 { // INV-Q4; the difference survives a wrap
-			race.Acquire(addr(b))
+			acquire(addr(b))
 			return
 		}
 	}
@@ -102,7 +100,7 @@ func (b *DoubleBuffer[T]) write(src *T) {
 	odd := b.seq.Load() | 1
 	begin(&b.seq, odd) // E-Q3
 	b.v[(odd/2+1)%2] = *src
-	race.ReleaseMerge(addr(b))
+	releaseMerge(addr(b))
 	end(&b.seq, odd) // E-Q4
 	inherit.Whole(&b.mu)
 }

@@ -13,10 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"interlock/internal/fence"
 	"interlock/internal/inherit"
 	"interlock/internal/layout"
-	"interlock/internal/race"
 	"interlock/internal/spin"
 	"interlock/mutex"
 )
@@ -78,11 +76,11 @@ type Seqlock[T any] struct {
 // ctx.Err() or ErrWriterDead, what dst holds is unspecified.
 func (s *Seqlock[T]) Load(ctx context.Context, dst *T) error {
 	// read, which the compiler does not inline where T is a type parameter.
-	if seq := s.seq.Load(); seq&1 == 0 && layout.Known((*T)(nil)) { // acquire, pairs with E-Q2
+	if seq := s.seq.Load(); seq&1 == 0 && known((*T)(nil)) { // acquire, pairs with E-Q2
 		*dst = s.v
-		fence.Loads()
+		fenceLoads()
 		if s.seq.Load() == seq {
-			race.Acquire(addr(s))
+			acquire(addr(s))
 			return nil
 		}
 	}
@@ -99,18 +97,18 @@ func (s *Seqlock[T]) TryLoad(dst *T) bool {
 			return false
 		}
 	}
-	race.Acquire(addr(s))
+	acquire(addr(s))
 	return true
 }
 
 // read makes one attempt, if T is known to be fit for shared memory.
 func (s *Seqlock[T]) read(dst *T) bool {
 	seq := s.seq.Load() // acquire, pairs with E-Q2: the copy below sees that write
-	if seq&1 != 0 || !layout.Known((*T)(nil)) {
+	if seq&1 != 0 || !known((*T)(nil)) {
 		return false
 	}
 	*dst = s.v
-	fence.Loads() // an acquire load would not hold back the copy's loads (P-Q3)
+	fenceLoads() // an acquire load would not hold back the copy's loads (P-Q3)
 	return s.seq.Load() == seq
 }
 
@@ -161,7 +159,7 @@ func (s *Seqlock[T]) write(src *T) {
 	odd := s.seq.Load() | 1
 	begin(&s.seq, odd) // E-Q1
 	s.v = *src
-	race.ReleaseMerge(addr(s))
+	releaseMerge(addr(s))
 	end(&s.seq, odd) // E-Q2
 	inherit.Whole(&s.mu)
 }

@@ -9,6 +9,7 @@ package lint
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -121,6 +122,30 @@ internal/spin/pause_asm.go:16:6: cannot inline Pause: no function body
 	for want, faults := range map[string]int{"can": 3, "cannot": 3} {
 		if got := wrong(list, said, want); len(got) != faults {
 			t.Errorf("as a list of what it %s inline: %q", want, got)
+		}
+	}
+}
+
+// Generic methods are compiled where they are used. What they call there, beside what
+// they are meant to call, shows in a program that uses them: seqlock/inline.go.
+func TestGenericFastPathsCallNothingWhereTheyAreUsed(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skipf("no compiler to ask: %v", err)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	for _, cmd := range []*exec.Cmd{
+		exec.Command("go", "build", "-o", program, "./stress"),
+		exec.Command("go", "tool", "nm", program),
+	} {
+		cmd.Dir = "../.."
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+		}
+		for _, f := range []string{"internal/layout.Known", "internal/race.Acquire", "internal/race.ReleaseMerge"} {
+			if regexp.MustCompile(`(?m) interlock/` + regexp.QuoteMeta(f) + `$`).Match(out) {
+				t.Errorf("%s is called by something in %s", f, cmd.Args)
+			}
 		}
 	}
 }

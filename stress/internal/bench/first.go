@@ -1,8 +1,8 @@
 package bench
 
 import (
+	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"interlock/shm"
@@ -23,15 +23,16 @@ func serveFirst(c *work.Conn, args []string) error {
 	if err != nil {
 		return err
 	}
+	open := arena.Now()
 	b.Mu.Lock()
 	end := arena.Now()
 	b.Mu.Unlock()
-	return c.Say("%d", end-begin)
+	return c.Say("%d %d", end-begin, open-begin)
 }
 
 // starts is a gauge that starts a few processes, one after the other, and returns
-// the median of what they say.
-func (r *Rig) starts(n int, start starter, name string) gauge {
+// the median of what they say: the time for all, and then the time for a part.
+func (r *Rig) starts(n int, start starter, name string, parts *[]float64) gauge {
 	return func(time.Duration) (float64, error) {
 		var all []float64
 		for range n {
@@ -43,11 +44,11 @@ func (r *Rig) starts(n int, start starter, name string) gauge {
 			if err != nil {
 				return 0, err
 			}
-			ns, err := strconv.ParseInt(text, 10, 64)
-			if err != nil {
+			var ns, part float64
+			if _, err := fmt.Sscan(text+" 0", &ns, &part); err != nil {
 				return 0, err
 			}
-			all = append(all, float64(ns))
+			all, *parts = append(all, ns), append(*parts, part)
 			r.bury(p)
 		}
 		return median(all), r.ctx.Err()
@@ -70,16 +71,17 @@ func runOpen(r *Rig) error {
 		return err
 	}
 	each := (r.Starts + r.Rounds - 1) / r.Rounds
-	gauges := []gauge{r.starts(each, r.workers, name)}
+	var opening, none []float64
+	gauges := []gauge{r.starts(each, r.workers, name, &opening)}
 	if _, err := r.tools.glibc(); err == nil {
 		row.Against = "shm_open, mmap, lock in C"
-		gauges = append(gauges, r.starts(each, r.glibc, "/"+name))
+		gauges = append(gauges, r.starts(each, r.glibc, "/"+name, &none))
 	}
 	columns, err := r.turns(r.Rounds, 0, gauges)
 	if err != nil {
 		return err
 	}
-	row.note("%d fresh processes each, the guardian included", each*r.Rounds)
+	row.note("%d fresh processes each, the guardian included; %s of it to open", each*r.Rounds, Nanoseconds.format(median(opening)))
 	if row.Ours = columns[0]; len(columns) > 1 {
 		row.Peer = columns[1]
 	}
