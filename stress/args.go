@@ -23,6 +23,8 @@ type options struct {
 	seed       uint64
 	hang       time.Duration
 	json       string
+	latency    bool // the table of latencies too
+	thresholds []*report.Threshold
 	plans      []*scenario.Plan
 	seeded     bool
 }
@@ -51,6 +53,12 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	})
 	set.DurationVar(&o.hang, "hang", 5*time.Second, "no progress for this `time` is a hang")
 	set.StringVar(&o.json, "json", "", "write the results as JSON to `file`; - is standard output")
+	set.BoolVar(&o.latency, "latency", true, "print the latencies and the histogram of recoveries behind the verdicts")
+	set.Func("threshold", "`demand` such as mutex.wait.p99<2ms; can be given several times; one that is missed is exit code 6", func(s string) error {
+		t, err := report.ParseThreshold(s)
+		o.thresholds = append(o.thresholds, t)
+		return err
+	})
 	return set, o
 }
 

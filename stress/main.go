@@ -43,7 +43,7 @@ func commands() []command {
 
 func dispatch(args []string, out, errs io.Writer) report.Code {
 	if len(args) == 0 {
-		return cmdRun(nil, out, errs)
+		return cmdRun([]string{"-latency=false"}, out, errs)
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":

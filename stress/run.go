@@ -40,11 +40,28 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 	if results == nil {
 		return code
 	}
+	if o.latency {
+		report.Latencies(lines, results)
+	}
+	code = report.Worse(code, judgeThresholds(o.thresholds, results, lines))
 	if o.json != "" {
 		doc := report.NewDocument(o.seed, args, code, results)
 		if err := doc.Write(o.json, out); err != nil {
 			fmt.Fprintf(errs, "stress: writing -json: %v\n", err)
 			code = report.Worse(code, report.Setup)
+		}
+	}
+	return code
+}
+
+// judgeThresholds says which of the user's demands were met.
+func judgeThresholds(all []*report.Threshold, results []*report.Result, lines io.Writer) report.Code {
+	code := report.Pass
+	for _, t := range all {
+		said, met := t.Judge(results)
+		fmt.Fprintln(lines, strings.Join(said, "\n"))
+		if !met {
+			code = report.Late
 		}
 	}
 	return code

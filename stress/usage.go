@@ -39,6 +39,11 @@ The verdict line:
   PASS mutex 4p×8g 1.6s 31.2M ops kills 212 recovered 98 worst 8.4ms lost 0 seed 0x5eed
   4 processes of 8 goroutines; 212 workers killed, 98 times with the lock held, so that
   a survivor had to repair; worst time from kill(2) to the beginning of a repair.
+
+The latencies (stress run): wait is from the call to having it (seqlock: a Load), hold
+  from having it to having given it away (seqlock: a Store), of every 16th operation;
+  recovery is from kill(2) to the beginning of the repair, of every death. Of all workers
+  together, those that were killed included.
   The same -seed makes the same random decisions; the kernel's schedule is its own.
 `)
 }

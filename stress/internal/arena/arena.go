@@ -102,7 +102,10 @@ func (a *Arena) Close() error {
 
 func slotsOffset() int { return SizeOf[Header]() + GraveCount*SizeOf[Grave]() }
 
-func groupSize(lanes int) int { return SizeOf[Slot]() + lanes*SizeOf[Lane]() }
+// groupSize is a slot with what belongs to it: its lanes, and then its spreads.
+func groupSize(lanes int) int {
+	return SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(Measures)*SizeOf[Spread]()
+}
 
 // Slot is worker slot i.
 func (a *Arena) Slot(i int) *Slot {
@@ -113,6 +116,13 @@ func (a *Arena) Slot(i int) *Slot {
 func (a *Arena) Lane(i, j int) *Lane {
 	off := slotsOffset() + i*groupSize(int(a.Lanes.Load())) + SizeOf[Slot]() + j*SizeOf[Lane]()
 	return At[Lane](a.mem, off)
+}
+
+// Spread is what the lanes of worker slot i have told of a measure.
+func (a *Arena) Spread(i int, m Measure) *Spread {
+	lanes := int(a.Lanes.Load())
+	off := slotsOffset() + i*groupSize(lanes) + SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(m)*SizeOf[Spread]()
+	return At[Spread](a.mem, off)
 }
 
 // LaneByID is the lane with the given number across all slots.
@@ -130,7 +140,8 @@ func (a *Arena) Grave(i int) *Grave {
 }
 
 // Bury records that pid is about to be killed, and whether it is known to
-// hold the lock. Only the supervisor calls it.
+// hold the lock. Only the supervisor calls it, and before that harvests what the
+// grave holds that is used again.
 func (a *Arena) Bury(pid int, held bool) *Grave {
 	g := a.Grave(int(a.Kills.Load()))
 	g.Repaired.Store(0)

@@ -80,6 +80,16 @@ type Slot struct {
 	_       [100]byte
 }
 
+// A Measure is something whose duration the lanes of a worker tell.
+type Measure int
+
+// What is measured, where a scenario has it.
+const (
+	Wait Measure = iota // from the call to having it
+	Hold                // from having it to having given it away
+	Measures
+)
+
 // Lane belongs to one goroutine of a worker. Ops, Errors and Rec survive a
 // replacement: the next process continues where the dead one stopped.
 type Lane struct {

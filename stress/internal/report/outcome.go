@@ -71,12 +71,17 @@ type Result struct {
 	Worst      time.Duration      `json:"recovery_worst_ns"`
 	Median     time.Duration      `json:"recovery_median_ns"`
 	Longest    time.Duration      `json:"longest_wait_ns"`
+	Fairness   float64            `json:"fairness"`          // Jain's index of what each process did
 	Leaving    time.Duration      `json:"leaving_ns"`        // from the order to leave to the last worker's end
 	Lag        time.Duration      `json:"supervisor_lag_ns"` // the longest that the supervisor waited for a CPU
 	Seed       uint64             `json:"-"`
 	Notes      []string           `json:"notes"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
-	Problems   []string           `json:"problems,omitempty"`
+
+	// Latency is by Wait, Hold and Recovery, those that the scenario has.
+	Latency map[string]*Latency `json:"latency,omitempty"`
+
+	Problems []string `json:"problems,omitempty"`
 }
 
 // Add makes r worse by one problem.

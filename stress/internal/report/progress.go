@@ -18,6 +18,7 @@ type Snapshot struct {
 	Kills     int
 	Recovered int
 	Longest   time.Duration
+	Fairness  float64
 }
 
 // Progress shows how a run goes: one line that is drawn again and again on a
@@ -39,8 +40,8 @@ func NewProgress(f *os.File) *Progress {
 	return &Progress{out: f, tty: tty, color: tty && os.Getenv("NO_COLOR") == "", last: time.Now()}
 }
 
-// Show draws a snapshot, or not: it decides by itself how often.
-func (p *Progress) Show(s Snapshot) {
+// Show draws a snapshot, or not: it decides by itself how often, and asks for one then.
+func (p *Progress) Show(snapshot func() Snapshot) {
 	if p == nil {
 		return
 	}
@@ -54,9 +55,10 @@ func (p *Progress) Show(s Snapshot) {
 		return
 	}
 	p.last = time.Now()
+	s := snapshot()
 	rate := uint64(float64(s.Ops) / max(s.Elapsed.Seconds(), 1e-3))
-	line := fmt.Sprintf("%s %.1fs %s ops/s kills %d recovered %d longest wait %s",
-		s.Name, s.Elapsed.Seconds(), Count(rate), s.Kills, s.Recovered, Short(s.Longest))
+	line := fmt.Sprintf("%s %.1fs %s ops/s kills %d recovered %d longest wait %s fairness %.2f",
+		s.Name, s.Elapsed.Seconds(), Count(rate), s.Kills, s.Recovered, Short(s.Longest), s.Fairness)
 	if !p.tty {
 		fmt.Fprintln(p.out, line)
 		return

@@ -72,17 +72,17 @@ func TestProgressOffTerminal(t *testing.T) {
 	}
 	defer r.Close()
 	p := NewProgress(w)
-	p.Show(Snapshot{Name: "mutex"})
+	p.Show(func() Snapshot { return Snapshot{Name: "mutex"} })
 	p.last = time.Now().Add(-time.Minute)
-	p.Show(Snapshot{Name: "mutex", Elapsed: time.Second, Ops: 5_000_000})
+	p.Show(func() Snapshot { return Snapshot{Name: "mutex", Elapsed: time.Second, Ops: 5_000_000} })
 	p.Clear()
 	w.Close()
 	buf := make([]byte, 1000)
 	n, _ := r.Read(buf)
-	if got, want := string(buf[:n]), "mutex 1.0s 5.0M ops/s kills 0 recovered 0 longest wait 0ns\n"; got != want {
+	if got, want := string(buf[:n]), "mutex 1.0s 5.0M ops/s kills 0 recovered 0 longest wait 0ns fairness 0.00\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	var none *Progress
-	none.Show(Snapshot{})
+	none.Show(func() Snapshot { return Snapshot{} })
 	none.Clear()
 }

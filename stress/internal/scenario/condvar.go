@@ -107,7 +107,9 @@ func (r *ringArea) wait(c *condvar.Cond, l *Lane) error {
 	r.Inside.Store(0)
 	defer func() { r.Inside.Store(uint64(l.W.Slot.PID.Load())) }()
 	if l.Rand.Uint32N(8) != 0 {
+		begin := l.Begin()
 		c.Wait(&r.Mu)
+		l.Took(arena.Wait, begin)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(l.Rand.Int64N(int64(3*time.Millisecond))))

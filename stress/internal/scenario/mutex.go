@@ -73,6 +73,7 @@ func mutexPlan() *Plan {
 // step is one increment.
 func (m *mutexArea) step(l *Lane) error {
 	l.Label.Store(LabelWaiting)
+	begin := l.Begin()
 	if err := acquire(&m.Mu, l); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			l.Errors.Add(1)
@@ -80,7 +81,9 @@ func (m *mutexArea) step(l *Lane) error {
 		}
 		return err
 	}
+	begin = l.Took(arena.Wait, begin)
 	m.change(l, 0)
+	l.Took(arena.Hold, begin)
 	return nil
 }
 

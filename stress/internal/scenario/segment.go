@@ -117,12 +117,14 @@ func (s *segArea) step(l *Lane) error {
 		return nil
 	}
 	n := &s.Names[round%segNames]
+	begin := arena.Now() // each: it takes long enough
 	seg, err := shm.OpenOrCreate(context.Background(), s.name(round), segSize, func(seg *shm.Segment) error {
 		return s.init(l, n, seg)
 	})
 	if err != nil {
 		return err
 	}
+	l.Took(arena.Wait, begin)
 	n.Opened.Add(1)
 	s.examine(l, n, seg)
 	l.Ops.Add(1)

@@ -106,12 +106,14 @@ func (s *semArea) step(l *Lane) error { return s.visit(l, s.acquire, 0) }
 func (s *semArea) visit(l *Lane, acquire func(l *Lane) bool, stay time.Duration) error {
 	l.Label.Store(LabelWaiting)
 	l.Rec[recPermit].Store(permitAcquiring)
+	begin := l.Begin()
 	if !acquire(l) {
 		l.Rec[recPermit].Store(permitNone)
 		l.Label.Store(LabelIdle)
 		return nil
 	}
 	l.Rec[recPermit].Store(permitHeld)
+	begin = l.Took(arena.Wait, begin)
 	me := l.Ops.Load()<<24 | uint64(l.ID+1)
 	r := s.enter(l, me)
 	l.Reach(LabelInside)
@@ -129,6 +131,7 @@ func (s *semArea) visit(l *Lane, acquire func(l *Lane) bool, stay time.Duration)
 		return err
 	}
 	l.Rec[recPermit].Store(permitNone)
+	l.Took(arena.Hold, begin)
 	l.Ops.Add(1)
 	l.Label.Store(LabelIdle)
 	return nil

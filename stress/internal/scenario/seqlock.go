@@ -142,7 +142,9 @@ func (s *seqArea) write(l *Lane, own *private) error {
 	}
 	for range 16 {
 		l.Label.Store(LabelWaiting)
+		begin := l.Begin()
 		version, err := s.writeOne(l, obj, own)
+		l.Took(arena.Hold, begin)
 		if err != nil {
 			return err
 		}
@@ -227,7 +229,9 @@ func (s *seqArea) read(l *Lane, own *private) error {
 	obj := l.Rand.IntN(seqObjects)
 	for range 16 {
 		l.Label.Store(LabelWaiting)
+		begin := l.Begin()
 		words, err := s.readOne(l, obj, own)
+		l.Took(arena.Wait, begin)
 		l.Label.Store(LabelIdle)
 		if errors.Is(err, seqlock.ErrWriterDead) {
 			if l.W.Arena.Kills.Load() == 0 {

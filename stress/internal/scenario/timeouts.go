@@ -31,7 +31,7 @@ type timeoutsArea struct {
 
 	NoFilter atomic.Uint32 // 1: a worker could not have itself refused futex_waitv
 	_        [60]byte
-	Late     [loads][groups][kinds]spread // from the deadline to the return
+	Late     [loads][groups][kinds]arena.Spread // from the deadline to the return
 }
 
 // Whether the others were at work.
@@ -173,7 +173,7 @@ func (t *timeoutsArea) timed(l *Lane, load, kind int, base context.Context, wait
 		if due.Before(begin) {
 			due = begin // it was over before the wait began
 		}
-		t.Late[load][groupOf(l.W.Index)][kind].add(time.Since(due))
+		t.Late[load][groupOf(l.W.Index)][kind].Add(time.Since(due))
 	}
 	return err
 }

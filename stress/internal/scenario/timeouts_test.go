@@ -160,8 +160,8 @@ func TestTimeoutsGroups(t *testing.T) {
 		t.Errorf("with %d processes there are %d groups of %d", p.Least.Procs, len(seen), groups)
 	}
 	a := newArena(t, p, 4, 1)
-	timeoutsOf(a).Late[calm][1][onTimer].add(time.Second)
-	if s := summarize(timeoutsOf(a).ofGroup(calm, 1)...); s.Count != 0 {
+	timeoutsOf(a).Late[calm][1][onTimer].Add(time.Second)
+	if s := arena.Summarize(timeoutsOf(a).ofGroup(calm, 1)...); s.Count != 0 {
 		t.Errorf("the control counts: %+v", s)
 	}
 	if s := timeoutsOf(a).over(calm, onTimer); s.Count != 1 || s.Worst != time.Second {

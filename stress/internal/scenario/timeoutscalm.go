@@ -194,7 +194,7 @@ func (p *prompter) check(a *arena.Arena, f *Findings) {
 	}
 	f.Notes = append(f.Notes, "p99")
 	for group := range groups {
-		s := summarize(p.t.ofGroup(calm, group)...)
+		s := arena.Summarize(p.t.ofGroup(calm, group)...)
 		timer := time.Duration(p.t.Late[calm][group][onTimer].Worst.Load())
 		f.Notes = append(f.Notes, fmt.Sprintf("%s %s", groupNames[group], report.Short(s.P99)))
 		metrics(f, "calm_"+groupNames[group], s)
@@ -205,7 +205,7 @@ func (p *prompter) check(a *arena.Arena, f *Findings) {
 	}
 	f.Notes = append(f.Notes, "under load")
 	for group := range groups {
-		s := summarize(p.t.ofGroup(underLoad, group)...)
+		s := arena.Summarize(p.t.ofGroup(underLoad, group)...)
 		f.Notes = append(f.Notes, fmt.Sprintf("%s %s", groupNames[group], report.Short(s.P99)))
 		metrics(f, "loaded_"+groupNames[group], s)
 	}
@@ -213,7 +213,7 @@ func (p *prompter) check(a *arena.Arena, f *Findings) {
 	f.Metric("meetings_cancelled", float64(p.refused))
 }
 
-func metrics(f *Findings, name string, s summary) {
+func metrics(f *Findings, name string, s arena.Summary) {
 	name = strings.ReplaceAll(name, "/", "_")
 	f.Metric(name+"_count", float64(s.Count))
 	f.Metric(name+"_median_ns", float64(s.Median))
@@ -222,17 +222,17 @@ func metrics(f *Findings, name string, s summary) {
 }
 
 // over is one kind of wait in all groups.
-func (t *timeoutsArea) over(load, kind int) summary {
-	var all []*spread
+func (t *timeoutsArea) over(load, kind int) arena.Summary {
+	var all []*arena.Spread
 	for group := range groups {
 		all = append(all, &t.Late[load][group][kind])
 	}
-	return summarize(all...)
+	return arena.Summarize(all...)
 }
 
 // ofGroup is all kinds of waits of the library in one group.
-func (t *timeoutsArea) ofGroup(load, group int) []*spread {
-	var all []*spread
+func (t *timeoutsArea) ofGroup(load, group int) []*arena.Spread {
+	var all []*arena.Spread
 	for kind := range onTimer {
 		all = append(all, &t.Late[load][group][kind])
 	}

@@ -90,6 +90,30 @@ type Lane struct {
 	W    *Worker
 	ID   int // across all workers
 	Rand *rand.Rand
+
+	begun uint // operations that could have been timed
+}
+
+// timedEach: only every so manieth operation is timed, since two clock readings can cost
+// more than the operation between them.
+const timedEach = 16
+
+// Begin is the time, if this operation is to be timed, else 0.
+func (l *Lane) Begin() int64 {
+	if l.begun++; l.begun%timedEach != 0 {
+		return 0
+	}
+	return arena.Now()
+}
+
+// Took counts what began at a time that Begin or Took returned, and returns the time.
+func (l *Lane) Took(m arena.Measure, begin int64) int64 {
+	if begin == 0 {
+		return 0
+	}
+	now := arena.Now()
+	l.W.Arena.Spread(l.W.Index, m).Add(time.Duration(now - begin))
+	return now
 }
 
 // Reach says where the lane is. If the supervisor has set a trap there, the

@@ -27,6 +27,7 @@ type crew struct {
 	unasked []string    // deaths that nobody asked for
 	setup   []string    // what kept a worker from starting
 	held    int         // kills of workers known to hold the lock
+	deaths  *deaths     // those whose graves have been used again
 	gone    chan struct{}
 	alive   int
 }
@@ -47,7 +48,7 @@ func newCrew(plan *scenario.Plan, a *arena.Arena) (*crew, error) {
 	}
 	return &crew{
 		plan: plan, arena: a, launcher: newLauncher(), devnull: devnull,
-		hands: make([]*hand, a.Procs.Load()), absent: make([]time.Time, a.Procs.Load()), gone: make(chan struct{}, 1),
+		hands: make([]*hand, a.Procs.Load()), absent: make([]time.Time, a.Procs.Load()), gone: make(chan struct{}, 1), deaths: newDeaths(),
 	}, nil
 }
 
@@ -154,9 +155,29 @@ func (c *crew) kill(slot int, held bool) bool {
 	if held {
 		c.held++
 	}
-	c.arena.Bury(h.proc.Pid, held)
+	c.bury(h.proc.Pid, held)
 	_ = h.proc.Kill() // it can only have ended by itself, which judge sees
 	return true
+}
+
+// bury writes down a kill, once what the grave to be used tells has been counted.
+// c.mu is held.
+func (c *crew) bury(pid int, held bool) {
+	if n := int(c.arena.Kills.Load()); n >= arena.GraveCount {
+		c.deaths.count(c.arena.Grave(n))
+	}
+	c.arena.Bury(pid, held)
+}
+
+// mourned is what all graves tell together.
+func (c *crew) mourned() *deaths {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.deaths.clone()
+	for i := range min(int(c.arena.Kills.Load()), arena.GraveCount) {
+		all.count(c.arena.Grave(i))
+	}
+	return all
 }
 
 // expect writes down a kill that another worker is about to make.
@@ -165,7 +186,7 @@ func (c *crew) expect(slot int) {
 	defer c.mu.Unlock()
 	if h := c.hands[slot]; h != nil && !h.killed {
 		h.killed = true
-		c.arena.Bury(h.proc.Pid, false)
+		c.bury(h.proc.Pid, false)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"interlock/stress/internal/arena"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
 )
@@ -25,11 +26,10 @@ func (s *session) judge(end ending, elapsed time.Duration) {
 	r.Kills = int(s.arena.Kills.Load())
 	r.HeldKills = s.crew.held
 	r.Longest, r.Lag, r.Leaving = s.monitor.longestWait(), s.monitor.lateness(), s.leaving
-	times, missed := s.recoveries()
-	r.Recovered = len(times)
-	if n := len(times); n > 0 {
-		r.Median, r.Worst = times[n/2], times[n-1]
-	}
+	r.Fairness = s.fairness()
+	dead := s.crew.mourned()
+	r.Recovered, r.Median, r.Worst = int(dead.times.Count()), dead.times.Quantile(50), dead.times.Max()
+	s.latencies(dead.times)
 	for _, text := range s.arena.FaultTexts() {
 		r.Add(report.Broke, text)
 	}
@@ -50,7 +50,7 @@ func (s *session) judge(end ending, elapsed time.Duration) {
 	case interrupted:
 		r.Add(report.Interrupted, "interrupted before its end")
 	case ended:
-		s.check(missed)
+		s.check(dead.missed)
 	}
 	if s.plan.Cleanup != nil {
 		if err := s.plan.Cleanup(s.arena); err != nil {
@@ -58,6 +58,24 @@ func (s *session) judge(end ending, elapsed time.Duration) {
 		}
 	}
 	r.Verdict = r.Code.String()
+}
+
+// latencies adds up what all workers have measured, the dead included.
+func (s *session) latencies(recovery *report.Latency) {
+	r := s.result
+	r.Latency = map[string]*report.Latency{}
+	for m, name := range map[arena.Measure]string{arena.Wait: report.Wait, arena.Hold: report.Hold} {
+		all := report.NewLatency()
+		for i := range int(s.arena.Procs.Load()) {
+			s.arena.Spread(i, m).Each(all.Record)
+		}
+		if all.Count() > 0 {
+			r.Latency[name] = all
+		}
+	}
+	if recovery.Count() > 0 {
+		r.Latency[report.Recovery] = recovery
+	}
 }
 
 // check asks the scenario's model. Everybody has left in good order.

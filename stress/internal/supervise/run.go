@@ -3,7 +3,6 @@ package supervise
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"interlock/stress/internal/arena"
@@ -205,7 +204,7 @@ func (s *session) watch(done func(now time.Time) bool) ending {
 	for range tick.C {
 		now := time.Now() // not the tick's time, which says nothing about when we came to run
 		s.monitor.look(now, s.crew.slow())
-		s.opts.Progress.Show(s.snapshot(now))
+		s.opts.Progress.Show(func() report.Snapshot { return s.snapshot(now) })
 		hangs, lost := s.stage.seen()
 		switch {
 		case s.stage.hard.Err() != nil:
@@ -231,25 +230,25 @@ func (s *session) watch(done func(now time.Time) bool) ending {
 }
 
 func (s *session) snapshot(now time.Time) report.Snapshot {
-	recovered, _ := s.recoveries()
 	return report.Snapshot{
 		Name: s.plan.Name, Elapsed: now.Sub(s.begin), Ops: s.monitor.ops, Kills: int(s.arena.Kills.Load()),
-		Recovered: len(recovered), Longest: s.monitor.longestWait(),
+		Recovered: int(s.crew.mourned().times.Count()), Longest: s.monitor.longestWait(), Fairness: s.fairness(),
 	}
 }
 
-// recoveries are the times from kill to repair, sorted, and the number of
-// workers that were killed while they held the lock and never mourned.
-func (s *session) recoveries() (times []time.Duration, missed int) {
-	for i := range min(int(s.arena.Kills.Load()), arena.GraveCount) {
-		g := s.arena.Grave(i)
-		at, repaired := g.At.Load(), g.Repaired.Load()
-		if repaired != 0 {
-			times = append(times, time.Duration(max(0, repaired-at)))
-		} else if g.Held.Load() != 0 {
-			missed++
+// fairness is Jain's index of what the slots have done: 1 when all have done the same.
+func (s *session) fairness() float64 {
+	var sum, squares float64
+	slots := int(s.arena.Procs.Load())
+	for i := range slots {
+		var ops float64
+		for j := range int(s.arena.Lanes.Load()) {
+			ops += float64(s.arena.Lane(i, j).Ops.Load())
 		}
+		sum, squares = sum+ops, squares+ops*ops
 	}
-	slices.Sort(times)
-	return times, missed
+	if squares == 0 {
+		return 1
+	}
+	return sum * sum / (float64(slots) * squares)
 }

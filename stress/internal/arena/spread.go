@@ -1,4 +1,4 @@
-package scenario
+package arena
 
 import (
 	"math/bits"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// spread counts how often what took how long, in words that survive who counts.
+// Spread counts how often what took how long, in words that survive who counts.
 // A bucket is an eighth of a power of two wide.
-type spread struct {
+type Spread struct {
 	Worst  atomic.Int64
 	Counts [spreadSize]atomic.Uint32
 	_      [56]byte
@@ -16,13 +16,15 @@ type spread struct {
 
 const spreadSize = 272 // up to 2^36 ns, more than a minute
 
-func (s *spread) add(d time.Duration) {
+// Add counts one.
+func (s *Spread) Add(d time.Duration) {
 	s.Counts[bucket(d)].Add(1)
 	for worst := s.Worst.Load(); int64(d) > worst && !s.Worst.CompareAndSwap(worst, int64(d)); {
 		worst = s.Worst.Load()
 	}
 }
 
+// bucket is where a duration is counted.
 func bucket(d time.Duration) int {
 	v := uint64(max(d, 0))
 	if v < 8 {
@@ -41,13 +43,25 @@ func top(bucket int) time.Duration {
 	return time.Duration(uint64(bucket%8+9)<<shift - 1)
 }
 
-// summary is what spreads say together.
-type summary struct {
+// Each calls f for each bucket in which there is something, with the longest that may be
+// in it.
+func (s *Spread) Each(f func(d time.Duration, n int64)) {
+	worst := time.Duration(s.Worst.Load())
+	for i := range s.Counts {
+		if n := s.Counts[i].Load(); n > 0 {
+			f(min(top(i), worst), int64(n))
+		}
+	}
+}
+
+// Summary is what spreads say together.
+type Summary struct {
 	Count              uint64
 	Median, P99, Worst time.Duration
 }
 
-func summarize(spreads ...*spread) (sum summary) {
+// Summarize adds spreads up.
+func Summarize(spreads ...*Spread) (sum Summary) {
 	var counts [spreadSize]uint64
 	for _, s := range spreads {
 		sum.Worst = max(sum.Worst, time.Duration(s.Worst.Load()))

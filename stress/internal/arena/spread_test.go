@@ -1,4 +1,4 @@
-package scenario
+package arena
 
 import (
 	"math/rand/v2"
@@ -25,15 +25,15 @@ func TestBuckets(t *testing.T) {
 
 func TestSummaryAgainstSorting(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var parts [2]spread
+	var parts [2]Spread
 	var all []time.Duration
 	for i := range 1000 {
 		d := time.Duration(r.Int64N(1 << r.IntN(34)))
-		parts[i%2].add(d)
+		parts[i%2].Add(d)
 		all = append(all, d)
 	}
 	slices.Sort(all)
-	got := summarize(&parts[0], &parts[1])
+	got := Summarize(&parts[0], &parts[1])
 	if got.Count != 1000 || got.Worst != all[999] {
 		t.Errorf("%d, worst %v, want 1000 and %v", got.Count, got.Worst, all[999])
 	}
@@ -42,7 +42,7 @@ func TestSummaryAgainstSorting(t *testing.T) {
 			t.Errorf("%v, by sorting %v", c.got, c.want)
 		}
 	}
-	if empty := summarize(&spread{}); empty != (summary{}) {
+	if empty := Summarize(&Spread{}); empty != (Summary{}) {
 		t.Errorf("of nothing: %+v", empty)
 	}
 }
