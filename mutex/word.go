@@ -63,8 +63,8 @@ import (
 //	        queues does so first and looks at the word afterwards. So one of the two
 //	        sees the other (docs/models/handover.pml).
 const (
-	inconsistent   = 1<<31 - 1
-	notRecoverable = 1<<31 - 2
+	inconsistent   = robust.Inconsistent
+	notRecoverable = robust.NotRecoverable
 
 	// kindRobust is what pthread_mutex_init writes for a robust, process-shared
 	// mutex. The low two bits say recursive, error-checking, adaptive; the two

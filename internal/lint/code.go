@@ -33,9 +33,9 @@ const (
 	longestFile     = 400 // lines: what one sitting reads
 )
 
-// futexDirs name futex calls: the package that makes them, and the one that
-// recognises sleepers in /proc.
-var futexDirs = []string{"futex", "internal/proctest"}
+// futexDirs name futex calls: the package that makes them, and those that
+// recognise sleepers in /proc.
+var futexDirs = []string{"futex", "internal/proctest", "stress/internal/procfs"}
 
 // futexNumbers are the system call numbers of futex_waitv (P-K13) and of futex2's
 // wake, wait and requeue, the same on every architecture.

@@ -43,23 +43,29 @@ func Judge(tid uint32, prev, next uint64) Verdict {
 	if prev&^flagNoLink == Me() {
 		return Alive
 	}
-	pid := PID(prev)
-	if unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {
+	return JudgeThread(PID(prev), int(tid), prev, next)
+}
+
+// JudgeThread says whether the owner that wrote prev and next is thread tid of
+// process pid, and alive. They are its numbers in our own PID namespace, which for
+// an owner of another one are not those that it wrote.
+func JudgeThread(pid, tid int, prev, next uint64) Verdict {
+	if unix.Tgkill(pid, tid, 0) == unix.ESRCH {
 		return Dead
 	}
-	state, ticks, err := threadStat(pid, int(tid))
+	state, ticks, err := threadStat(pid, tid)
 	switch {
 	case err != nil:
 		// Gone since (the read of an open stat file says ESRCH then), or /proc
 		// hides other users' processes: ask again.
-		if unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {
+		if unix.Tgkill(pid, tid, 0) == unix.ESRCH {
 			return Dead
 		}
 		return Alive
 	case state == 'Z' || state == 'X':
 		return Dead
 	}
-	_, then := compose(pid, int(tid), ticks, uint32(next))
+	_, then := compose(pid, tid, ticks, uint32(next))
 	if s := startOf(next); s != 0 && match(prev, next) && !sameStart(s, startOf(then)) {
 		return Dead // another process has got the pid and the TID since
 	}

@@ -107,4 +107,21 @@ func match(prev, next uint64) bool {
 	return stampOf(next) == prev>>(pidBits+tidBits)&(1<<stampBits-1)
 }
 
+// An Owner is what the two identity words say, for those who only look.
+type Owner struct {
+	PID       int    // in its PID namespace
+	TID       uint32 // of its guardian, likewise: what the lock word carries while it holds
+	Namespace uint32 // inode number of the PID namespace
+	Linked    bool   // the kernel will mark the lock when it dies
+}
+
+// ReadOwner tells who wrote the identity words; not ok if it was no process of
+// this library, or not one and the same.
+func ReadOwner(prev, next uint64) (o Owner, ok bool) {
+	if prev&flagGo == 0 || next&flagGo == 0 || !match(prev, next) {
+		return Owner{}, false
+	}
+	return Owner{PID(prev), TID(prev), uint32(next), !IsUnlinked(prev)}, true
+}
+
 func startOf(next uint64) uint64 { return next >> 32 & (1<<31 - 1) }

@@ -19,7 +19,17 @@ const (
 
 // Offsets in the 40 bytes of glibc's pthread_mutex_t on 64-bit Linux.
 const (
-	OffWord = 0
-	OffPrev = 24
-	OffNext = 32
+	OffWord  = 0
+	OffOwner = 8
+	OffKind  = 16
+	OffPrev  = 24
+	OffNext  = 32
+
+	Size = 40
+)
+
+// What glibc writes into the field owner instead of a TID.
+const (
+	Inconsistent   = 1<<31 - 1 // held by one who took over an orphan and has not repaired it
+	NotRecoverable = 1<<31 - 2 // nobody will ever hold it again
 )

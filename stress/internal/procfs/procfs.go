@@ -2,12 +2,11 @@
 package procfs
 
 import (
-	"encoding/binary"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,53 +60,22 @@ func Switches(pid int) (n int) {
 	return n
 }
 
-// Sleepers is how many threads of a process sleep in a system call that was
-// given the address of a word: as its first argument, as futex is, or in a list
-// that its first argument points to, as futex_waitv is. False: this machine does
-// not show it.
+// Sleepers is how many threads of a process sleep on a word, given its address
+// there. False: this machine does not show it.
 func Sleepers(pid int, addr uint64) (n int, ok bool) {
-	mem, err := os.Open(filepath.Join("/proc", strconv.Itoa(pid), "mem"))
-	if err != nil {
-		return 0, false
-	}
-	defer mem.Close()
 	if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid), "syscall")); err != nil {
 		return 0, false // a kernel that was built without it, or the process is gone
 	}
 	for _, tid := range tids(pid) {
-		text, err := os.ReadFile(taskDir(pid) + "/" + strconv.Itoa(tid) + "/syscall")
+		words, err := AsleepOn(pid, tid)
 		if errors.Is(err, fs.ErrPermission) {
 			return 0, false
 		}
-		fields := strings.Fields(string(text))
-		if len(fields) < 3 {
-			continue // it runs, or is gone
-		}
-		first, err1 := strconv.ParseUint(fields[1], 0, 64)
-		second, err2 := strconv.ParseUint(fields[2], 0, 64)
-		if err1 == nil && err2 == nil && (first == addr || listed(mem, first, second, addr)) {
+		if slices.Contains(words, addr) {
 			n++
 		}
 	}
 	return n, true
-}
-
-// listed says whether addr is in the array of n futex_waitv structs at list.
-func listed(mem io.ReaderAt, list, n, addr uint64) bool {
-	const size, most = 24, 128 // {u64 val, u64 address, u32 flags, u32 0}, as many as the kernel takes
-	var buf [size * most]byte
-	if n == 0 || n > most || list >= 1<<62 {
-		return false
-	}
-	if _, err := mem.ReadAt(buf[:size*n], int64(list)); err != nil {
-		return false // no pointer, or the thread has gone on
-	}
-	for at := range n {
-		if binary.NativeEndian.Uint64(buf[size*at+8:]) == addr {
-			return true
-		}
-	}
-	return false
 }
 
 // Pin confines every thread of a process to the CPUs of set. Threads that are

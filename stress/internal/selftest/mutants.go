@@ -75,8 +75,8 @@ var mutexMutants = []Mutant{
 		Name: "living-taken-for-dead",
 		Bug:  "the look takes every owner for dead",
 		Run:  runMutex,
-		Edits: []Edit{{"internal/proc/alive.go", "pid := PID(prev)\n\tif unix.Tgkill(pid, int(tid), 0) == unix.ESRCH {",
-			"pid := PID(prev)\n\tif unix.Tgkill(pid, int(tid), 0) == unix.ESRCH || pid != 0 {"}},
+		Edits: []Edit{{"internal/proc/alive.go", "Verdict {\n\tif unix.Tgkill(pid, tid, 0) == unix.ESRCH {",
+			"Verdict {\n\tif unix.Tgkill(pid, tid, 0) == unix.ESRCH || pid != 0 {"}},
 	},
 	{
 		Name:  "nameless-owner",
