@@ -37,6 +37,7 @@ func commands() []command {
 		{"list", "the scenarios, one line each", cmdList},
 		{"selftest", "build broken variants of the library; each must be caught", cmdSelftest},
 		{"bench", "speed beside what one would use instead: bench [NAME…] [flags]", cmdBench},
+		{"inspect", "who holds, waits for and died with what in shared memory, and what to do: inspect WHAT… [flags]", cmdInspect},
 		{"clean", "remove what stress itself left behind", cmdClean},
 	}
 }
@@ -64,7 +65,7 @@ func dispatch(args []string, out, errs io.Writer) report.Code {
 	} else if guess := nearest(args[0], scenarioNames()); guess != "" {
 		fmt.Fprintf(errs, " Did you mean \"run %s\"?", guess)
 	}
-	fmt.Fprintln(errs, "\nCommands: run, list, selftest, bench, clean, help. Try: stress help")
+	fmt.Fprintln(errs, "\nCommands: run, list, selftest, bench, inspect, clean, help. Try: stress help")
 	return report.Usage
 }
 

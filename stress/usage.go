@@ -20,6 +20,9 @@ Usage:
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
                                   source and run the fitting scenario: each must be caught
   stress bench [NAME…] [flags]    speed, measured in one run beside what one would use instead
+  stress inspect [WHAT…] [flags]  who holds, waits for and died with what in shared memory, and what
+                                  to do about it; WHAT is a segment's name, a path, /proc/PID/fd/N,
+                                  sysv:ID or sysv:0xKEY; without it, every segment of Share's
   stress clean                    remove what stress itself left behind, and nothing else
 
 `)
@@ -29,11 +32,15 @@ Usage:
 	fmt.Fprintln(w, "\nFlags of bench:")
 	benchSet, _ := newBenchFlags(w)
 	benchSet.PrintDefaults()
+	fmt.Fprintln(w, "\nFlags of inspect:")
+	inspectSet, _ := newInspectFlags(w)
+	inspectSet.PrintDefaults()
 	fmt.Fprint(w, `
 Exit codes:
   0 pass   1 an invariant broke   2 usage   3 a hang or lost wake-up
   4 set-up or resources   5 a worker died unasked   6 a threshold missed
   130 interrupted (the partial report is still printed)
+  Of inspect: 0 nothing to do   1 somebody has to act   2 usage   4 cannot be looked at
 
 The verdict line:
   PASS mutex 4p×8g 1.6s 31.2M ops kills 212 recovered 98 worst 8.4ms lost 0 seed 0x5eed
