@@ -37,13 +37,11 @@ var spec = regexp.MustCompile(`^(\w+)(?:\((\d+)\))?(?:\[(\d+)\])?(?:/(\w+))?@(\w
 func ParseTypes(text string) ([]Place, error) {
 	var list []Place
 	for _, one := range strings.Split(text, ",") {
-		places, err := parseType(strings.TrimSpace(one))
+		places, err := parseType(strings.TrimSpace(one), most-int64(len(list)))
 		if err != nil {
 			return nil, err
 		}
-		if list = append(list, places...); len(list) > most {
-			return nil, fmt.Errorf("%q: more than %d", one, most)
-		}
+		list = append(list, places...)
 	}
 	slices.SortStableFunc(list, func(a, b Place) int { return cmp.Compare(a.Off, b.Off) })
 	for i := 1; i < len(list); i++ {
@@ -54,7 +52,8 @@ func ParseTypes(text string) ([]Place, error) {
 	return list, nil
 }
 
-func parseType(one string) ([]Place, error) {
+// parseType understands one of them, which may mean so many places.
+func parseType(one string, room int64) ([]Place, error) {
 	m := spec.FindStringSubmatch(one)
 	if m == nil {
 		return nil, fmt.Errorf("%q is not KIND@OFFSET, as mutex@0x40, mutex[1000]@0x100, mutex[1000]/64@0x100 (one each 64 bytes), or seqlock(24)@0 (of a value of 24 bytes)", one)
@@ -77,8 +76,8 @@ func parseType(one string) ([]Place, error) {
 	count, stride := int64(1), size
 	var err error
 	if m[3] != "" {
-		if count, err = strconv.ParseInt(m[3], 10, 64); err != nil || count < 1 || count > most {
-			return nil, fmt.Errorf("%q: between 1 and %d", one, most)
+		if count, err = strconv.ParseInt(m[3], 10, 64); err != nil || count < 1 || count > room {
+			return nil, fmt.Errorf("%q: between 1 and %d in all", one, most)
 		}
 	}
 	if m[4] != "" {

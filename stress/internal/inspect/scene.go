@@ -310,16 +310,16 @@ func (p *pass) judge(it *Item, b []byte, at *Place, waiters []sleeper) (quiet bo
 		return l.quiet() && len(waiters) == 0
 	case Semaphore:
 		p.semaphore(it, b)
-		return len(waiters) == 0
 	case Cond:
 		p.cond(it, b)
-		return len(waiters) == 0
 	case Seqlock, DoubleBuffer:
 		p.seqlock(it, b)
-		return it.Level == Fine && len(waiters) == 0
+		return it.Level == Fine && len(waiters) == 0 && it.State == "whole" && it.Holder == nil
+	case Value:
+		it.State, it.Text = "value", showValue(at.Type, b)
+		return false
 	}
-	it.State, it.Text = "value", showValue(at.Type, b)
-	return false
+	return len(waiters) == 0 && !slices.ContainsFunc(b, func(c byte) bool { return c != 0 })
 }
 
 // identify turns sleepers into waiters, the one that has slept longest first.

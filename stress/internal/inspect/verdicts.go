@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"interlock/internal/layout"
@@ -172,8 +174,8 @@ func (l *look) adviseNamespaces(sub *Subject, o *Object) []Advice {
 		return nil
 	}
 	var parts []string
-	for ns, who := range spaces {
-		parts = append(parts, fmt.Sprintf("%s in %d", strings.Join(who, ", "), ns))
+	for _, ns := range slices.Sorted(maps.Keys(spaces)) {
+		parts = append(parts, fmt.Sprintf("%s in %d", strings.Join(spaces[ns], ", "), ns))
 	}
 	return []Advice{{Act, "its users count in several PID namespaces: " + strings.Join(parts, "; ") + "; a mutex that one of them held is refused to the others (ErrPIDNamespace)",
 		"run all of them in one: docker --pid=container:NAME, shareProcessNamespace: true"}}
