@@ -83,6 +83,26 @@ func (l *look) follow(pid int, wants map[int][]waiting, path []waiting, done map
 	return nil
 }
 
+// blame finds, for what is held long, the holders that wait themselves: the cause lies
+// where they wait, and one finding there says more than a hundred behind it.
+func (l *look) blame() {
+	wants := map[int]waiting{}
+	for _, w := range l.waits {
+		if w.item.Holder.PID != w.pid {
+			wants[w.pid] = w
+		}
+	}
+	for _, h := range l.holds {
+		w, waits := wants[h.pid]
+		if !waits || !h.item.long {
+			continue
+		}
+		h.item.Level = Note
+		h.item.Verdict += ", and waits itself for " + name(w)
+		h.item.Next = "look at that one first"
+	}
+}
+
 func (l *look) cycle(path []waiting) *Cycle {
 	c := &Cycle{}
 	var pids []string

@@ -90,7 +90,7 @@ func TestRandomImages(t *testing.T) {
 	}
 }
 
-// header is a segment of Share with this description.
+// segmentOf is a segment of Share with this description.
 func segmentOf(description string, payload []byte) []byte {
 	b := make([]byte, layout.PayloadOffset+len(payload))
 	h := layout.Header{Size: uint64(len(payload)), Description: description, Maker: 1}

@@ -62,8 +62,8 @@ func (p *pass) held(it *Item, l lock, h holder) {
 		return
 	case h.ns != 0 && h.person == nil:
 		it.State = "foreign"
-		it.Advice = Advice{Act, fmt.Sprintf("held by a process of PID namespace %d, of which none can be seen from here (%d); Lock in any other namespace returns ErrPIDNamespace", h.ns, p.spaces.own),
-			"look from there: nsenter -t PID -p -m stress inspect …, with the PID of a process that is in it; let all that share a mutex run in one PID namespace"}
+		it.Advice = Advice{Act, fmt.Sprintf("held by a process of PID namespace %d, of which none can be seen from here (%d): they have ended, or are not beneath us; Lock in any other namespace returns ErrPIDNamespace", h.ns, p.spaces.own),
+			"if they live, look from there: nsenter -t PID -p -m stress inspect …, with the PID of a process that is in it; let all that share a mutex run in one PID namespace; if they have ended, " + p.restart()}
 		return
 	}
 	it.State = "held"
@@ -94,8 +94,9 @@ func (p *pass) adviseHolder(it *Item, who *Person) {
 		it.Advice = Advice{Act, fmt.Sprintf("holder %s is in uninterruptible sleep in the kernel (%s)%s", who, orUnknown(who.Cause), waitersText(it.Waiters)),
 			fmt.Sprintf("what it waits for must answer: a disk, a network file system; cat /proc/%d/stack tells; a kill takes effect only after that", who.PID)}
 	case longest >= p.opts.Long && p.opts.Long > 0:
+		it.long = true
 		it.Advice = Advice{Act, "HELD LONG: " + it.Verdict,
-			fmt.Sprintf("find out what it does inside: if it is a Go program, kill -QUIT %d prints its goroutines and ends it, and the next locker is told; what it waits for itself may stand in this report", who.PID)}
+			fmt.Sprintf("find out what it does inside: if it is a Go program, kill -QUIT %d prints its goroutines and ends it, and the next locker is told", who.PID)}
 	}
 }
 
@@ -124,7 +125,7 @@ func waitersText(list []Waiter) string {
 	if more := len(names) - show; more > 0 {
 		text += fmt.Sprintf(" and %d more processes", more)
 	}
-	if d := list[0].asleep(); d > 0 {
+	if d := list[0].asleep(); d >= 100*time.Millisecond { // less is the ordinary traffic
 		text += fmt.Sprintf(", the longest for %s", span(d))
 	}
 	return text
@@ -233,14 +234,15 @@ func (p *pass) adviseFree(it *Item) {
 
 // restart is how to begin anew with fresh memory.
 func (p *pass) restart() string {
-	text := "end its users"
-	if users := p.usersText(); users != "" {
-		text += ": " + users
+	remove := p.source.Remove
+	if remove == "" {
+		remove = "give up this memory"
 	}
-	if p.source.Remove != "" {
-		text += "; then " + p.source.Remove
+	users := p.usersText()
+	if users == "" {
+		return remove + ", and begin anew"
 	}
-	return text + ", and start them again"
+	return "end its users: " + users + "; then " + remove + ", and start them again"
 }
 
 func (p *pass) usersText() string {

@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -149,6 +150,44 @@ func TestAHolderInAnotherPIDNamespace(t *testing.T) {
 	if it := lookAt(t, f, "mutex@0", Options{}).Objects[0].Items[0]; it.State != "orphan" || it.Dead != 1 {
 		t.Errorf("%+v", it)
 	}
+}
+
+// Of a namespace in which nobody is left nothing can be known, and that is said.
+func TestAHolderInAPIDNamespaceThatIsGone(t *testing.T) {
+	try := exec.Command("true")
+	try.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	if err := try.Run(); err != nil {
+		t.Skipf("may not make namespaces: %v", err)
+	}
+	const n = robust.ListLimit + 100 // so that the kernel does not mark them all
+	f, _ := newTable(t, n)
+	p := lockTable(t, f, 0, 1, n, proctest.Attr(func(a *syscall.SysProcAttr) { a.Cloneflags |= unix.CLONE_NEWPID }))
+	p.Line()
+	p.Kill()
+	scene := lookAt(t, f, fmt.Sprintf("mutex[%d]@0", n), Options{})
+	if g := scene.Objects[0].Groups[0]; g.States["foreign"] < 100 || g.States["foreign"]+g.States["orphan"] != n || Code(scene) != 1 {
+		t.Errorf("%+v", g)
+	}
+	says(t, print(scene), "they have ended, or are not beneath us")
+}
+
+// Who left its name at an orphan and lives did not die holding it: whoever did was
+// killed before it could leave its own.
+func TestALivingNameAtAnOrphan(t *testing.T) {
+	f, list := newTable(t, 100)
+	list[0].Lock()
+	list[0].Unlock()
+	write := func(word uint32) {
+		if _, err := f.WriteAt(binary.NativeEndian.AppendUint32(nil, word), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(robust.OwnerDied)
+	it := lookAt(t, f, "mutex@0", Options{}).Objects[0].Items[0]
+	if pid, _ := list[0].Owner(); it.State != "orphan" || it.Dead != pid || pid != 0 {
+		t.Errorf("%+v, Owner says %d", it, pid)
+	}
+	write(0)
 }
 
 // Raw memory does not say what it holds, but the last owners have left their names.

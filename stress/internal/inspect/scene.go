@@ -60,6 +60,7 @@ type Item struct {
 	Advice
 
 	group string
+	long  bool // held long by one who lives and could go on
 }
 
 // A Duration in JSON is in nanoseconds.
@@ -183,6 +184,7 @@ func Look(subjects []*Subject, opts Options) (*Scene, error) {
 		scene.Objects = append(scene.Objects, l.object(sub, asleep[sub.Source]))
 	}
 	scene.Cycles = l.cycles()
+	l.blame()
 	return scene, nil
 }
 

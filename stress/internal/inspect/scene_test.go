@@ -129,6 +129,29 @@ func TestAMutexHeldForLong(t *testing.T) {
 	says(t, it.Next, "kill -QUIT "+strconv.Itoa(p.Pid))
 }
 
+// Of a queue of holders, each waiting for the next, only the one at its end is to blame.
+func TestWhoIsToBlame(t *testing.T) {
+	s := newStage(t)
+	a, b, c := s.actor(), s.actor(), s.actor()
+	do(a, "lock 0")
+	do(b, "lock 1", "want 0")
+	do(c, "want 1")
+	sleeps(t, s, "Mu[0]", b.Pid)
+	if it := sleeps(t, s, "Mu[1]", c.Pid); it.Waiters[0].Asleep == nil {
+		t.Skip("the kernel does not tell since when a thread sleeps")
+	}
+	var scene *Scene
+	proctest.Until(t, "both are held for long", func() bool {
+		scene = s.look(Options{Long: time.Second})
+		text := print(scene)
+		return Code(scene) == 1 && strings.Count(text, "HELD LONG") == 2
+	})
+	if x, y := find(scene, "Mu[0]"), find(scene, "Mu[1]"); x.Level != Act || y.Level != Note {
+		t.Errorf("the cause: %+v\nwhat follows: %+v", x, y)
+	}
+	says(t, find(scene, "Mu[1]").Verdict, "and waits itself for "+s.name+":Mu[0]")
+}
+
 // A zombie is dead, whoever still has to reap it.
 func TestAZombie(t *testing.T) {
 	s := newStage(t)
@@ -243,6 +266,34 @@ func TestASeqlock(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.item(c.path, "whole", func(it *Item) bool { return it.Level == Fine })
+	}
+}
+
+// What was not so a moment ago is no finding yet; what was keeps its age.
+func TestAWatchBelievesWhatStays(t *testing.T) {
+	scene := func(words ...string) *Scene {
+		o := &Object{Name: "o"}
+		for i, w := range words {
+			o.Items = append(o.Items, &Item{Path: strconv.Itoa(i), Kind: Mutex, State: "orphan", Words: w, Advice: Advice{Level: Act}})
+		}
+		return &Scene{Objects: []*Object{o}}
+	}
+	w := NewWatch()
+	first := scene("aa", "bb")
+	w.See(first)
+	if first.Level() != Act {
+		t.Error("the first look has nothing to compare with")
+	}
+	second := scene("aa", "cc")
+	w.See(second)
+	items := second.Objects[0].Items
+	if items[0].Level != Act || items[1].Level != Note || items[0].Same == nil || *items[0].Same == 0 || *items[1].Same != 0 {
+		t.Errorf("%+v %+v", items[0], items[1])
+	}
+	third := scene("aa", "cc")
+	w.See(third)
+	if third.Objects[0].Items[1].Level != Act {
+		t.Error("twice the same is a finding")
 	}
 }
 

@@ -28,10 +28,11 @@ func Write(out io.Writer, s *Scene, all bool) {
 	}
 	for _, c := range s.Cycles {
 		fmt.Fprintln(out)
-		writeAdvice(out, "", c.Advice)
+		fmt.Fprintln(out, c.Verdict)
 		for _, step := range c.Steps {
-			fmt.Fprintf(out, "    %s has %s and waits for %s\n", step.Process, step.Has, step.Wants)
+			fmt.Fprintf(out, "  %s has %s and waits for %s\n", step.Process, step.Has, step.Wants)
 		}
+		fmt.Fprintf(out, "-> %s\n", c.Next)
 	}
 	fmt.Fprintln(out, "\n"+Verdict(s))
 }

@@ -49,9 +49,8 @@ func readLock(b []byte) lock {
 		ne.Uint64(b[robust.OffPrev:]), ne.Uint64(b[robust.OffNext:])}
 }
 
-func (l lock) tid() uint32   { return l.word & robust.TIDMask }
-func (l lock) orphan() bool  { return l.word&robust.OwnerDied != 0 }
-func (l lock) waiters() bool { return l.word&robust.Waiters != 0 }
+func (l lock) tid() uint32  { return l.word & robust.TIDMask }
+func (l lock) orphan() bool { return l.word&robust.OwnerDied != 0 }
 
 // condemned: nobody will ever hold it again.
 func (l lock) condemned() bool { return l.owner == robust.NotRecoverable }
