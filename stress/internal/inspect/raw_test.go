@@ -22,6 +22,7 @@ import (
 	"interlock/internal/robust"
 	"interlock/mutex"
 	"interlock/shm"
+	"interlock/stress/internal/procfs"
 )
 
 // tableSize is that of a table of locks; more than a dead process's list is walked for.
@@ -244,6 +245,38 @@ func TestOfProcess(t *testing.T) {
 	}
 }
 
+// Who maps it privately, or maps what only has the same number, does not share it.
+func TestWhoSharesIt(t *testing.T) {
+	file, segment := &Source{Where: "00:01 7"}, &Source{Where: "00:01 7", ipc: true}
+	for _, c := range []struct {
+		m    procfs.Mapping
+		s    *Source
+		want int
+	}{
+		{procfs.Mapping{Where: "00:01 7", Shared: true, Path: "/memfd:x"}, file, 1},
+		{procfs.Mapping{Where: "00:01 7", Path: "/memfd:x"}, file, 0},
+		{procfs.Mapping{Where: "00:01 8", Shared: true, Path: "/memfd:x"}, file, 0},
+		{procfs.Mapping{Where: "00:01 7", Shared: true, Path: "/SYSV00000000 (deleted)"}, file, 0},
+		{procfs.Mapping{Where: "00:01 7", Shared: true, Path: "/SYSV00000000 (deleted)"}, segment, 1},
+		{procfs.Mapping{Where: "00:01 7", Shared: true, Path: "/memfd:x"}, segment, 0},
+		{procfs.Mapping{Where: "", Shared: true}, &Source{}, 0},
+	} {
+		n := &census{users: map[*Source][]user{}}
+		ours, err := procfs.Namespace(os.Getpid(), "ipc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.add(c.s, os.Getpid(), []procfs.Mapping{c.m}, ours)
+		if len(n.users[c.s]) != c.want {
+			t.Errorf("%+v: %d users, want %d", c.m, len(n.users[c.s]), c.want)
+		}
+		n.users = map[*Source][]user{}
+		if n.add(c.s, os.Getpid(), []procfs.Mapping{c.m}, ours+1); c.s.ipc && len(n.users) != 0 {
+			t.Errorf("%+v: of another IPC namespace", c.m)
+		}
+	}
+}
+
 // Where a file cannot be opened, its bytes are read from the process that maps it.
 func TestAWindowIntoAProcess(t *testing.T) {
 	f, _ := newTable(t, tableSize)
@@ -303,6 +336,13 @@ func TestACHolder(t *testing.T) {
 		t.Errorf("%+v", it)
 	}
 	says(t, it.Verdict, "a C program's thread")
+	other := proctest.StartProgram(t, bin, proctest.Files(f))
+	other.Send("lock")
+	proctest.Until(t, "the other C program is seen asleep", func() bool {
+		it = lookAt(t, f, "mutex@0", Options{}).Objects[0].Items[0]
+		return len(it.Waiters) == 1 && it.Waiters[0].PID == other.Pid
+	})
+	other.Kill()
 	p.Kill()
 	it = lookAt(t, f, "mutex@0", Options{}).Objects[0].Items[0]
 	if pid, _ := list[0].Owner(); it.State != "orphan" || it.Dead != pid {
