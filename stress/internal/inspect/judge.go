@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"interlock/internal/proc"
+	"interlock/internal/robust"
 	"interlock/stress/internal/procfs"
 )
 
@@ -68,7 +69,7 @@ func (p *pass) held(it *Item, l lock, h holder) {
 	}
 	it.State = "held"
 	verdict := "held by " + h.person.String() + h.doubt
-	if l.owner == 1<<31-1 {
+	if l.owner == robust.Inconsistent {
 		it.State = "repairing"
 		verdict = "held by " + h.person.String() + h.doubt + ", which took it over from a dead owner and has not finished the repair"
 	}
@@ -190,7 +191,7 @@ func (p *pass) deceased(l lock) int {
 		}
 		return o.PID
 	}
-	if l.owner < 1<<31-2 {
+	if l.owner < robust.NotRecoverable {
 		return int(l.owner)
 	}
 	return 0
