@@ -20,6 +20,7 @@ type options struct {
 	procs      int
 	goroutines int
 	kill       float64
+	stop       float64
 	seed       uint64
 	hang       time.Duration
 	json       string
@@ -33,7 +34,10 @@ type options struct {
 const (
 	maxProcs = 1024
 	maxKill  = 1000
+	maxStop  = 1000
 )
+
+const defaultHang = 5 * time.Second
 
 func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	o := &options{}
@@ -43,6 +47,7 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	set.IntVar(&o.procs, "procs", 0, "worker `processes` (0: the scenario's own number)")
 	set.IntVar(&o.goroutines, "goroutines", 0, "`goroutines` in each worker process (0: the scenario's own number)")
 	set.Float64Var(&o.kill, "kill", 80, "`kills` per second, on average; 0: none")
+	set.Float64Var(&o.stop, "stop", 0, "`stops` per second, on average: SIGSTOP to a worker, and after a while SIGCONT; 0: none")
 	set.Func("seed", "`number` from which all random decisions follow (default: a new one)", func(s string) error {
 		v, err := strconv.ParseUint(s, 0, 64)
 		if err != nil {
@@ -51,7 +56,7 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 		o.seed, o.seeded = v, true
 		return nil
 	})
-	set.DurationVar(&o.hang, "hang", 5*time.Second, "no progress for this `time` is a hang")
+	set.DurationVar(&o.hang, "hang", defaultHang, "no progress for this `time` is a hang")
 	set.StringVar(&o.json, "json", "", "write the results as JSON to `file`; - is standard output")
 	set.BoolVar(&o.latency, "latency", true, "print the latencies and the histogram of recoveries behind the verdicts")
 	set.Func("threshold", "`demand` such as mutex.wait.p99<2ms; can be given several times; one that is missed is exit code 6", func(s string) error {
@@ -107,6 +112,8 @@ func (o *options) check(names []string) error {
 		return fmt.Errorf("-goroutines %d: at least 1", o.goroutines)
 	case !(o.kill >= 0 && o.kill <= maxKill):
 		return fmt.Errorf("-kill %v: between 0 and %d a second", o.kill, maxKill)
+	case !(o.stop >= 0 && o.stop <= maxStop):
+		return fmt.Errorf("-stop %v: between 0 and %d a second", o.stop, maxStop)
 	case o.hang < 100*time.Millisecond:
 		return fmt.Errorf("-hang %v: at least 100ms, or every hiccup of the machine is a hang", o.hang)
 	}

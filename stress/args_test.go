@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"run timeouts -procs 3":       "at least 4 processes",
 		"run -kill -3":                "between 0 and",
 		"run -kill NaN":               "between 0 and",
+		"run -stop -1":                "between 0 and",
 		"run -seed seed":              "0x5eed",
 		"run -hang 1ms":               "hiccup",
 		"run lost-update -procs 1":    "at least 2 processes",
@@ -103,7 +105,7 @@ func TestHelpNamesEverything(t *testing.T) {
 	if code := dispatch([]string{"--help"}, &out, &out); code != report.Pass {
 		t.Fatalf("code %d", code)
 	}
-	for _, want := range []string{"-duration", "-procs", "-goroutines", "-kill", "-seed", "-hang", "-json",
+	for _, want := range []string{"-duration", "-procs", "-goroutines", "-kill", "-stop", "-seed", "-hang", "-json",
 		"selftest", "clean", "list", "130", "0x5eed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("help does not mention %s", want)
@@ -139,6 +141,31 @@ func TestShapes(t *testing.T) {
 	for i, most := range []int{4096, 100000} {
 		if s, err := o.shape(o.plans[i]); err != nil || s.Lanes != most {
 			t.Errorf("%s: %v %v, want %d goroutines", o.plans[i].Name, s, err, most)
+		}
+	}
+}
+
+// The line that replays a run means the same run.
+func TestReplayMeansTheSame(t *testing.T) {
+	for _, line := range []string{
+		"mutex", "herd -kill 3 -seed 7 -procs 5", "handoff -hang 300ms", "condvar -stop 12.5 -kill 0 -duration 90s -goroutines 3",
+	} {
+		o, _ := parseRun(strings.Fields(line), &bytes.Buffer{})
+		p := o.plans[0]
+		shape, _ := o.shape(p)
+		if o.duration == 0 {
+			o.duration = p.Duration
+		}
+		text := o.replay(p, shape, o.duration)
+		again, _ := parseRun(strings.Fields(text), &bytes.Buffer{})
+		if again == nil || len(again.plans) != 1 || again.plans[0].Name != p.Name {
+			t.Errorf("%q: %q is another", line, text)
+			continue
+		}
+		o.plans, o.procs, o.goroutines, o.seeded = nil, again.procs, again.goroutines, true
+		same, err := again.shape(p)
+		if again.plans = nil; err != nil || same != shape || !reflect.DeepEqual(o, again) {
+			t.Errorf("%q: %+v %v, then %+v %v", line, o, shape, again, same)
 		}
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"interlock/stress/internal/report"
+	"interlock/stress/internal/scenario"
 	"interlock/stress/internal/supervise"
 )
 
@@ -86,7 +88,7 @@ func runAll(ctx context.Context, o *options, lines, errs io.Writer) ([]*report.R
 		shape, _ := o.shape(p)
 		opts := supervise.Options{
 			Shape: shape, Duration: o.duration, Hang: o.hang,
-			KillRate: o.kill, Seed: o.seed, Progress: progress,
+			KillRate: o.kill, StopRate: o.stop, Seed: o.seed, Progress: progress,
 		}
 		if opts.Duration == 0 {
 			opts.Duration = p.Duration
@@ -99,9 +101,20 @@ func runAll(ctx context.Context, o *options, lines, errs io.Writer) ([]*report.R
 			fmt.Fprintln(lines, "  "+strings.ReplaceAll(problem, "\n", "\n  "))
 		}
 		if r.Code != report.Pass && r.Code != report.Interrupted {
-			fmt.Fprintf(lines, "  again: stress run %s -procs %d -goroutines %d -duration %v -kill %v -seed %#x\n",
-				p.Name, shape.Procs, shape.Lanes, opts.Duration, o.kill, o.seed)
+			fmt.Fprintf(lines, "  again: stress run %s\n", o.replay(p, shape, opts.Duration))
 		}
 	}
 	return results, code
+}
+
+// replay is what to say after "stress run" for the same decisions once more.
+func (o *options) replay(p *scenario.Plan, shape scenario.Shape, lasts time.Duration) string {
+	text := fmt.Sprintf("%s -procs %d -goroutines %d -duration %v -kill %v", p.Name, shape.Procs, shape.Lanes, lasts, o.kill)
+	if o.stop > 0 {
+		text += fmt.Sprintf(" -stop %v", o.stop)
+	}
+	if o.hang != defaultHang {
+		text += fmt.Sprintf(" -hang %v", o.hang)
+	}
+	return text + fmt.Sprintf(" -seed %#x", o.seed)
 }

@@ -52,6 +52,13 @@ The latencies (stress run): wait is from the call to having it (seqlock: a Load)
   recovery is from kill(2) to the beginning of the repair, of every death. Of all workers
   together, those that were killed included.
   The same -seed makes the same random decisions; the kernel's schedule is its own.
+
+Faults of a run; those of a scenario that gives its own orders are its own:
+  -kill  SIGKILL, half of them at any instruction, half inside the lock
+  -stop  SIGSTOP, likewise, for 0.1 to 6.4 ms or, one in 16, for 20 to 160 ms. A stopped
+         worker is not hung, and not dead: a repair on its behalf is a broken invariant.
+         How long recoveries take is not judged then: who repairs may be stopped.
+  At the end of a run there are none for a while: what hangs there does so by itself.
 `)
 }
 

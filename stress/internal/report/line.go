@@ -22,6 +22,9 @@ func Line(r *Result) string {
 	if r.Kills > 0 {
 		fmt.Fprintf(&b, " kills %d", r.Kills)
 	}
+	if r.Stops > 0 {
+		fmt.Fprintf(&b, " stops %d", r.Stops)
+	}
 	if r.Recovered > 0 || r.HeldKills > 0 {
 		fmt.Fprintf(&b, " recovered %d worst %s", r.Recovered, Short(r.Worst))
 	}

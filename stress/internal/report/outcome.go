@@ -67,6 +67,7 @@ type Result struct {
 	Ops        uint64             `json:"ops"`
 	Kills      int                `json:"kills"`
 	HeldKills  int                `json:"kills_while_held"`
+	Stops      int                `json:"stops"`
 	Recovered  int                `json:"recovered"`
 	Worst      time.Duration      `json:"recovery_worst_ns"`
 	Median     time.Duration      `json:"recovery_median_ns"`
@@ -77,6 +78,8 @@ type Result struct {
 	Seed       uint64             `json:"-"`
 	Notes      []string           `json:"notes"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
+
+	StoppedKills int `json:"kills_while_stopped"`
 
 	// Latency is by Wait, Hold and Recovery, those that the scenario has.
 	Latency map[string]*Latency `json:"latency,omitempty"`

@@ -21,6 +21,7 @@ type Edit struct {
 // library first.
 var (
 	runMutex     = []string{"mutex", "-duration", "3s", "-hang", "2s"}
+	runStopped   = []string{"mutex", "-duration", "5s", "-hang", "2s", "-kill", "0", "-stop", "40"}
 	runHandoff   = []string{"handoff", "-duration", "4s", "-hang", "2s"}
 	runDead      = []string{"dead-waiter", "-duration", "3s", "-hang", "2s"}
 	runSemaphore = []string{"semaphore", "-duration", "3s", "-hang", "2s"}
@@ -77,6 +78,12 @@ var mutexMutants = []Mutant{
 		Run:  runMutex,
 		Edits: []Edit{{"internal/proc/alive.go", "Verdict {\n\tif unix.Tgkill(pid, tid, 0) == unix.ESRCH {",
 			"Verdict {\n\tif unix.Tgkill(pid, tid, 0) == unix.ESRCH || pid != 0 {"}},
+	},
+	{
+		Name:  "stopped-taken-for-dead",
+		Bug:   "the look takes an owner that is stopped for dead",
+		Run:   runStopped,
+		Edits: []Edit{{"internal/proc/alive.go", "case state == 'Z' || state == 'X':", "case state == 'Z' || state == 'X' || state == 'T':"}},
 	},
 	{
 		Name:  "nameless-owner",

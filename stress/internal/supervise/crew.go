@@ -30,6 +30,11 @@ type crew struct {
 	deaths  *deaths     // those whose graves have been used again
 	gone    chan struct{}
 	alive   int
+	journal *journal
+	snared  []bool // slots for which a trap is set
+	stops   int
+	still   int // workers that are stopped now
+	nailed  int // kills of stopped workers
 }
 
 // hand is one worker process.
@@ -39,6 +44,7 @@ type hand struct {
 	proc   *os.Process
 	stderr *os.File
 	killed bool // by us
+	still  bool // stopped by us
 }
 
 func newCrew(plan *scenario.Plan, a *arena.Arena) (*crew, error) {
@@ -49,6 +55,7 @@ func newCrew(plan *scenario.Plan, a *arena.Arena) (*crew, error) {
 	return &crew{
 		plan: plan, arena: a, launcher: newLauncher(), devnull: devnull,
 		hands: make([]*hand, a.Procs.Load()), absent: make([]time.Time, a.Procs.Load()), gone: make(chan struct{}, 1), deaths: newDeaths(),
+		journal: newJournal(), snared: make([]bool, a.Procs.Load()),
 	}, nil
 }
 
@@ -92,6 +99,7 @@ func (c *crew) await(h *hand) {
 	state, err := h.proc.Wait()
 	c.mu.Lock()
 	c.judge(h, state, err)
+	c.rouse(h)
 	slot := c.arena.Slot(h.slot)
 	slot.PID.Store(0)
 	if slot.State.Load() != arena.SlotLeft {
@@ -142,22 +150,62 @@ func (c *crew) judge(h *hand, state *os.ProcessState, err error) {
 	}
 }
 
-// kill kills the worker of slot and writes down when. It returns false if
-// there is none, or if it has been killed already.
-func (c *crew) kill(slot int, held bool) bool {
+// kill kills the worker of slot, if it is there, and writes down when and why.
+func (c *crew) kill(slot int, held bool, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.hands[slot]
-	if h == nil || h.killed || c.closing || c.ending {
-		return false
+	if !c.isReady(slot) || c.closing || c.ending {
+		return // it is still starting; the next strike will find it
 	}
+	h := c.hands[slot]
 	h.killed = true
 	if held {
 		c.held++
 	}
+	state := ""
+	if h.still {
+		c.nailed++
+		state = " (stopped)"
+	}
 	c.bury(h.proc.Pid, held)
 	_ = h.proc.Kill() // it can only have ended by itself, which judge sees
-	return true
+	c.journal.note("kill   worker %d pid %d%s %s", slot, h.proc.Pid, state, why)
+}
+
+// stop stops the worker of slot, unless it is stopped or not there. It is neither dead
+// nor hung then.
+func (c *crew) stop(slot int, why string) *hand {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.hands[slot]
+	if !c.isReady(slot) || h.still || c.closing || c.ending || h.proc.Signal(syscall.SIGSTOP) != nil {
+		return nil
+	}
+	h.still = true
+	c.still++
+	c.stops++
+	c.journal.note("stop   worker %d pid %d %s", slot, h.proc.Pid, why)
+	return h
+}
+
+// resume has a worker go on that was stopped.
+func (c *crew) resume(h *hand) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !h.still {
+		return // killed meanwhile, and gone
+	}
+	c.rouse(h)
+	_ = h.proc.Signal(syscall.SIGCONT) // it can only be a dead one that is not reaped yet
+	c.journal.note("resume worker %d pid %d", h.slot, h.proc.Pid)
+}
+
+// rouse takes h from the stopped. c.mu is held.
+func (c *crew) rouse(h *hand) {
+	if h.still {
+		h.still = false
+		c.still--
+	}
 }
 
 // bury writes down a kill, once what the grave to be used tells has been counted.
@@ -187,6 +235,7 @@ func (c *crew) expect(slot int) {
 	if h := c.hands[slot]; h != nil && !h.killed {
 		h.killed = true
 		c.bury(h.proc.Pid, false)
+		c.journal.note("kill   worker %d pid %d, by another worker, as the scenario wants it", slot, h.proc.Pid)
 	}
 }
 
@@ -232,14 +281,15 @@ const (
 )
 
 // slow says whether the machine takes its time to end a worker that was killed, or to
-// start another in its place, though not longer than it may: then nothing that others
-// do not finish is a hang.
+// start another in its place, though not longer than it may, or whether somebody has
+// been stopped: then nothing that others do not finish is a hang.
 func (c *crew) slow() (yes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || c.ending {
 		return false
 	}
+	yes = c.still > 0
 	for slot := range c.hands {
 		switch now := time.Now(); {
 		case c.isReady(slot):

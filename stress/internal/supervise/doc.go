@@ -3,7 +3,11 @@
 //
 //	launcher   one OS thread that starts every worker (PDEATHSIG follows it)
 //	crew       who works in which slot; what happens when one is gone
-//	killer     strikes at random, and at traps inside the lock
+//	faults     what is done to workers, as the seed has it, and when not
+//	killer       strikes at random, and at traps inside the lock
+//	stopper      SIGSTOP and SIGCONT, likewise
+//	snare        a trap that is set, and who stands in it
+//	journal    what was done to whom and when
 //	monitor    looks at every lane's heartbeat: longest wait, hangs
 //	stage      what a scenario's Conduct may see and do
 //

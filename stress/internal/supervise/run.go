@@ -16,6 +16,7 @@ type Options struct {
 	Duration time.Duration
 	Hang     time.Duration // no progress for so long is a hang
 	KillRate float64       // kills a second
+	StopRate float64       // stops a second
 	Seed     uint64
 	Progress *report.Progress // may be nil
 }
@@ -23,7 +24,7 @@ type Options struct {
 // SetupPatience is how long the workers may take to attach.
 const setupPatience = 20 * time.Second
 
-// calm is the part of a run, at its end, in which nobody is killed: what must
+// calm is the part of a run, at its end, in which nobody is harmed: what must
 // get going again has to do so there.
 func (s *session) calm() time.Duration {
 	if s.plan.Directed {
@@ -50,13 +51,13 @@ type session struct {
 	opts    Options
 	arena   *arena.Arena
 	crew    *crew
-	killer  *killer
+	faults  *faults
 	monitor *monitor
 	stage   *stage
 	begin   time.Time
 	result  *report.Result
 	leaving time.Duration
-	helpers chan struct{} // closed when the killer and the scenario's Conduct have ended
+	helpers chan struct{} // closed when the faults and the scenario's Conduct have ended
 }
 
 // Run runs one scenario from start to verdict. Whatever happens, no worker
@@ -90,7 +91,7 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 	}
 	s := &session{
 		plan: plan, opts: opts, arena: a, crew: c, result: r,
-		killer: newKiller(c, opts.KillRate, opts.Seed), monitor: newMonitor(a), begin: time.Now(),
+		faults: newFaults(c, opts), monitor: newMonitor(a), begin: time.Now(),
 	}
 	s.run(ctx)
 	opts.Progress.Clear()
@@ -101,7 +102,7 @@ func (s *session) run(ctx context.Context) {
 	hard, breakOff := context.WithCancel(ctx)
 	work, finish := context.WithCancel(hard)
 	defer finish()
-	s.stage = newStage(work, hard, s.crew, s.killer, s.opts)
+	s.stage = newStage(work, hard, s.crew, s.faults, s.opts)
 	end := s.start(ctx)
 	if end == ended {
 		s.begin = time.Now()
@@ -144,21 +145,22 @@ func (s *session) start(ctx context.Context) ending {
 	return ended
 }
 
-// work lets the workers work: first with kills, then without.
+// work lets the workers work: first with faults, then without.
 func (s *session) work(work context.Context, finish context.CancelFunc) ending {
 	s.arena.Phase.Store(arena.PhaseRun)
+	s.crew.journal.begin = s.begin
 	s.helpers = make(chan struct{})
 	go func() {
 		defer close(s.helpers)
-		killed := make(chan struct{})
+		quiet := make(chan struct{})
 		go func() {
-			defer close(killed)
-			s.killer.run(work)
+			defer close(quiet)
+			s.faults.run(work)
 		}()
 		if s.plan.Conduct != nil {
 			s.plan.Conduct(s.stage)
 		}
-		<-killed
+		<-quiet
 	}()
 	limit := s.begin.Add(s.opts.Duration - s.calm())
 	end := s.watch(func(now time.Time) bool { return now.After(limit) })

@@ -16,7 +16,7 @@ type stage struct {
 	work   context.Context // ends when it is time to come to an end
 	hard   context.Context // ends when the run is broken off
 	crew   *crew
-	killer *killer
+	faults *faults
 	rand   *rand.Rand
 	limit  time.Duration
 
@@ -27,23 +27,23 @@ type stage struct {
 
 var _ scenario.Stage = (*stage)(nil)
 
-func newStage(work, hard context.Context, c *crew, k *killer, o Options) *stage {
-	return &stage{work: work, hard: hard, crew: c, killer: k, rand: rand.New(rand.NewPCG(o.Seed, 0x7374616765)), limit: o.Hang}
+func newStage(work, hard context.Context, c *crew, f *faults, o Options) *stage {
+	return &stage{work: work, hard: hard, crew: c, faults: f, rand: rand.New(rand.NewPCG(o.Seed, 0x7374616765)), limit: o.Hang}
 }
 
 func (s *stage) Arena() *arena.Arena        { return s.crew.arena }
 func (s *stage) Sleep(d time.Duration) bool { return sleep(s.work, d) }
-func (s *stage) Calm(on bool)               { s.killer.stay(on) }
+func (s *stage) Calm(on bool)               { s.faults.stay(on) }
 func (s *stage) PID(slot int) int           { return s.crew.pid(slot) }
 func (s *stage) Ready(slot int) bool        { return s.crew.ready(slot) }
-func (s *stage) Kill(slot int, held bool)   { s.crew.kill(slot, held) }
+func (s *stage) Kill(slot int, held bool)   { s.crew.kill(slot, held, "as the scenario wants it") }
 func (s *stage) Expect(slot int)            { s.crew.expect(slot) }
 func (s *stage) Random(n int) int           { return s.rand.IntN(n) }
 
 // Pause waits for every worker to be there and every lane to be parked: from
 // then until Resume the memory stands still.
 func (s *stage) Pause() bool {
-	s.killer.hold(true)
+	s.faults.hold(true)
 	a := s.crew.arena
 	a.Phase.Store(arena.PhasePause)
 	for !s.parked() {
@@ -69,7 +69,7 @@ func (s *stage) parked() bool {
 
 func (s *stage) Resume() {
 	s.crew.arena.Phase.CompareAndSwap(arena.PhasePause, arena.PhaseRun)
-	s.killer.hold(false)
+	s.faults.hold(false)
 }
 
 func (s *stage) Over() bool              { return s.hard.Err() != nil }

@@ -246,8 +246,8 @@ func TestMostKills(t *testing.T) {
 		mean        time.Duration
 	}{{100, 0, 10 * time.Millisecond}, {100, 5, 200 * time.Millisecond}, {2, 5, 500 * time.Millisecond}, {0, 5, 0}} {
 		k := newKiller(&crew{plan: &scenario.Plan{MostKills: c.most}}, c.asked, 1)
-		if k.mean != c.mean {
-			t.Errorf("%+v: %v between two kills", c, k.mean)
+		if k.gaps.mean != c.mean {
+			t.Errorf("%+v: %v between two kills", c, k.gaps.mean)
 		}
 	}
 }
