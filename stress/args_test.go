@@ -156,7 +156,7 @@ func TestReplayMeansTheSame(t *testing.T) {
 		if o.duration == 0 {
 			o.duration = p.Duration
 		}
-		text := o.replay(p, shape, o.duration)
+		text := o.replay(p)
 		again, _ := parseRun(strings.Fields(text), &bytes.Buffer{})
 		if again == nil || len(again.plans) != 1 || again.plans[0].Name != p.Name {
 			t.Errorf("%q: %q is another", line, text)

@@ -72,6 +72,7 @@ func openFiles(t *testing.T) int {
 
 // Every scenario, briefly, with kills; the verdicts on paper and in JSON.
 func TestEveryScenario(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // for the folders of those that fail
 	file := filepath.Join(t.TempDir(), "result.json")
 	var out, errs bytes.Buffer
 	before := openFiles(t)
@@ -251,5 +252,36 @@ func TestQuietWithoutTerminal(t *testing.T) {
 	}
 	if lines != 1 || errs.Len() != 0 {
 		t.Errorf("output %q, stderr %q", out, &errs)
+	}
+}
+
+// A run that fails leaves a folder, says where it is and how to have the same again; one
+// that missed only what the caller demanded, too. One that passes leaves none.
+func TestAFailureLeavesAFolder(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	var out, errs bytes.Buffer
+	if code := dispatch(strings.Fields("run lost-update -duration 100ms -latency=false"), &out, &errs); code != report.Pass {
+		t.Fatalf("exit code %d: %s", code, &errs)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		t.Errorf("a run that passes leaves %v", left)
+	}
+	code := dispatch(strings.Fields("run mutex -duration 100ms -seed 0x77 -latency=false -threshold mutex.rate>1e15"), &out, &errs)
+	if code != report.Late {
+		t.Fatalf("exit code %d: %s", code, &errs)
+	}
+	found, _ := filepath.Glob(filepath.Join(dir, "interlock-stress-failure.*"))
+	if len(found) != 1 || !strings.Contains(out.String(), found[0]) {
+		t.Fatalf("%v, but it says:\n%s", found, &out)
+	}
+	again := "stress run mutex -procs 4 -goroutines 8 -duration 100ms -kill 80 -threshold 'mutex.rate>1e15' -seed 0x77"
+	for file, want := range map[string]string{"README.txt": again, "schedule.txt": "kill", "words.txt": "mutex word", "result.json": "0x77", "arena.bin": ""} {
+		if text, err := os.ReadFile(filepath.Join(found[0], file)); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: no %q in it: %v", file, want, err)
+		}
+	}
+	if !strings.Contains(out.String(), again) {
+		t.Errorf("how to do it again is not said:\n%s", &out)
 	}
 }

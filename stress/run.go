@@ -8,8 +8,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
+	"interlock/stress/internal/leftover"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
 	"interlock/stress/internal/supervise"
@@ -38,14 +38,14 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	results, code := runAll(ctx, o, lines, errs)
+	results, code := runAll(ctx, o, args, lines, errs)
 	if results == nil {
 		return code
 	}
 	if o.latency {
 		report.Latencies(lines, results)
 	}
-	code = report.Worse(code, judgeThresholds(o.thresholds, results, lines))
+	code = report.Worse(code, judgeThresholds(o, results, args, lines))
 	if o.json != "" {
 		doc := report.NewDocument(o.seed, args, code, results)
 		if err := doc.Write(o.json, out); err != nil {
@@ -57,20 +57,25 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 }
 
 // judgeThresholds says which of the user's demands were met.
-func judgeThresholds(all []*report.Threshold, results []*report.Result, lines io.Writer) report.Code {
+func judgeThresholds(o *options, results []*report.Result, args []string, lines io.Writer) report.Code {
 	code := report.Pass
-	for _, t := range all {
+	for _, t := range o.thresholds {
 		said, met := t.Judge(results)
 		fmt.Fprintln(lines, strings.Join(said, "\n"))
 		if !met {
 			code = report.Late
 		}
 	}
+	for i, r := range results {
+		if len(r.Missed) > 0 && r.Folder == "" {
+			o.leave(o.plans[i], r, args, lines)
+		}
+	}
 	return code
 }
 
 // runAll runs the chosen scenarios one after another. nil results: usage.
-func runAll(ctx context.Context, o *options, lines, errs io.Writer) ([]*report.Result, report.Code) {
+func runAll(ctx context.Context, o *options, args []string, lines, errs io.Writer) ([]*report.Result, report.Code) {
 	for _, p := range o.plans {
 		if _, err := o.shape(p); err != nil {
 			fmt.Fprintf(errs, "stress run: %v\n", err)
@@ -85,36 +90,65 @@ func runAll(ctx context.Context, o *options, lines, errs io.Writer) ([]*report.R
 			code = report.Interrupted
 			break
 		}
-		shape, _ := o.shape(p)
-		opts := supervise.Options{
-			Shape: shape, Duration: o.duration, Hang: o.hang,
-			KillRate: o.kill, StopRate: o.stop, Seed: o.seed, Progress: progress,
-		}
-		if opts.Duration == 0 {
-			opts.Duration = p.Duration
-		}
-		r := supervise.Run(ctx, p, opts)
+		r := supervise.Run(ctx, p, o.settings(p, progress))
 		results = append(results, r)
 		code = report.Worse(code, r.Code)
 		fmt.Fprintln(lines, report.Line(r))
 		for _, problem := range r.Problems {
 			fmt.Fprintln(lines, "  "+strings.ReplaceAll(problem, "\n", "\n  "))
 		}
-		if r.Code != report.Pass && r.Code != report.Interrupted {
-			fmt.Fprintf(lines, "  again: stress run %s\n", o.replay(p, shape, opts.Duration))
+		if r.Code.Fails() {
+			o.leave(p, r, args, lines)
 		}
 	}
 	return results, code
 }
 
+// settings are how a scenario is to be run.
+func (o *options) settings(p *scenario.Plan, progress *report.Progress) supervise.Options {
+	shape, _ := o.shape(p)
+	s := supervise.Options{
+		Shape: shape, Duration: o.duration, Hang: o.hang,
+		KillRate: o.kill, StopRate: o.stop, Seed: o.seed, Progress: progress, Keep: len(o.thresholds) > 0,
+	}
+	if s.Duration == 0 {
+		s.Duration = p.Duration
+	}
+	return s
+}
+
+// leave leaves a folder with what there is about a run that failed, and says where.
+func (o *options) leave(p *scenario.Plan, r *report.Result, args []string, lines io.Writer) {
+	again := "stress run " + o.replay(p)
+	code := r.Code
+	if len(r.Missed) > 0 {
+		code = report.Worse(code, report.Late)
+	}
+	dir, err := leftover.MakeDir("failure")
+	if err == nil {
+		err = r.Leave(dir, again, report.NewDocument(o.seed, args, code, []*report.Result{r}))
+	}
+	if err != nil {
+		fmt.Fprintf(lines, "  %s: no folder with the evidence: %v\n", p.Name, err)
+	} else {
+		fmt.Fprintf(lines, "  %s: seed, schedule of faults, memory, goroutines: %s\n", p.Name, dir)
+	}
+	fmt.Fprintf(lines, "  again: %s\n", again)
+	r.Evidence = nil
+}
+
 // replay is what to say after "stress run" for the same decisions once more.
-func (o *options) replay(p *scenario.Plan, shape scenario.Shape, lasts time.Duration) string {
-	text := fmt.Sprintf("%s -procs %d -goroutines %d -duration %v -kill %v", p.Name, shape.Procs, shape.Lanes, lasts, o.kill)
+func (o *options) replay(p *scenario.Plan) string {
+	s := o.settings(p, nil)
+	text := fmt.Sprintf("%s -procs %d -goroutines %d -duration %v -kill %v", p.Name, s.Shape.Procs, s.Shape.Lanes, s.Duration, o.kill)
 	if o.stop > 0 {
 		text += fmt.Sprintf(" -stop %v", o.stop)
 	}
 	if o.hang != defaultHang {
 		text += fmt.Sprintf(" -hang %v", o.hang)
+	}
+	for _, t := range o.thresholds {
+		text += fmt.Sprintf(" -threshold '%s'", t)
 	}
 	return text + fmt.Sprintf(" -seed %#x", o.seed)
 }

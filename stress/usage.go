@@ -59,6 +59,11 @@ Faults of a run; those of a scenario that gives its own orders are its own:
          worker is not hung, and not dead: a repair on its behalf is a broken invariant.
          How long recoveries take is not judged then: who repairs may be stopped.
   At the end of a run there are none for a while: what hangs there does so by itself.
+
+A run that fails leaves a folder in the temporary directory, says where, and says what to
+call for the same faults again. In it are the seed, the list of what was done to whom and
+when, the primitives' words spelt out, the memory, and every goroutine of the workers.
+stress clean removes it.
 `)
 }
 

@@ -26,11 +26,11 @@ const shmDir = "/dev/shm"
 // process and start time: while that lives, its things are not abandoned.
 var (
 	segmentName = regexp.MustCompile(`^(?:\.interlock-)?interlock-stress\.(\d+)\.(\d+)\.\d+(?:\.init)?$`)
-	tempName    = regexp.MustCompile(`^interlock-stress-(?:hang|selftest|bench)\.(\d+)\.(\d+)\.\d+$`)
+	tempName    = regexp.MustCompile(`^interlock-stress-(?:failure|hang|selftest|bench)\.(\d+)\.(\d+)\.\d+$`)
 )
 
-// MakeDir makes a directory in the temporary directory; kind is hang, bench or
-// selftest.
+// MakeDir makes a directory in the temporary directory; kind is failure, bench
+// or selftest.
 func MakeDir(kind string) (string, error) {
 	pid := os.Getpid()
 	return os.MkdirTemp("", fmt.Sprintf("interlock-stress-%s.%d.%d.*", kind, pid, StartTime(pid)))

@@ -37,7 +37,7 @@ func TestNames(t *testing.T) {
 func TestAbandonedDirectories(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	mine, err := MakeDir("hang")
+	mine, err := MakeDir("failure")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,10 @@ func Worse(a, b Code) Code {
 	return a
 }
 
+// Fails: something is wrong with the library, so far as can be told, not with the machine
+// or the call.
+func (c Code) Fails() bool { return c == Broke || c == Hang || c == Died || c == Late }
+
 // Result is what one scenario did.
 type Result struct {
 	Name       string             `json:"name"`
@@ -85,6 +89,10 @@ type Result struct {
 	Latency map[string]*Latency `json:"latency,omitempty"`
 
 	Problems []string `json:"problems,omitempty"`
+	Missed   []string `json:"missed,omitempty"` // thresholds of the user's
+
+	Evidence map[string][]byte `json:"-"` // files for the folder of a run that fails
+	Folder   string            `json:"folder,omitempty"`
 }
 
 // Add makes r worse by one problem.

@@ -68,6 +68,9 @@ func ParseThreshold(text string) (*Threshold, error) {
 	return t, nil
 }
 
+// String is the threshold as it was given.
+func (t *Threshold) String() string { return t.text }
+
 // Judge says how a threshold was met by the scenarios that it names. Where there is
 // nothing to compare, it was not.
 func (t *Threshold) Judge(results []*Result) (lines []string, met bool) {
@@ -84,6 +87,7 @@ func (t *Threshold) Judge(results []*Result) (lines []string, met bool) {
 		mark := "✓"
 		if !ok {
 			mark, met = "✗", false
+			r.Missed = append(r.Missed, t.text+": "+text)
 		}
 		lines = append(lines, fmt.Sprintf("%s %s: %s %s", mark, t.text, r.Name, text))
 	}

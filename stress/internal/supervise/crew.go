@@ -35,6 +35,8 @@ type crew struct {
 	stops   int
 	still   int // workers that are stopped now
 	nailed  int // kills of stopped workers
+
+	wills map[string]string // what those wrote who died unasked
 }
 
 // hand is one worker process.
@@ -55,7 +57,7 @@ func newCrew(plan *scenario.Plan, a *arena.Arena) (*crew, error) {
 	return &crew{
 		plan: plan, arena: a, launcher: newLauncher(), devnull: devnull,
 		hands: make([]*hand, a.Procs.Load()), absent: make([]time.Time, a.Procs.Load()), gone: make(chan struct{}, 1), deaths: newDeaths(),
-		journal: newJournal(), snared: make([]bool, a.Procs.Load()),
+		journal: newJournal(), snared: make([]bool, a.Procs.Load()), wills: map[string]string{},
 	}, nil
 }
 
@@ -145,6 +147,8 @@ func (c *crew) judge(h *hand, state *os.ProcessState, err error) {
 	case c.arena.Slot(h.slot).State.Load() == arena.SlotBroken:
 		c.setup = append(c.setup, fmt.Sprintf("worker %d (pid %d): %s", h.slot, h.proc.Pid, strings.TrimSpace(tail(h.stderr, 2000))))
 	default:
+		c.wills[fmt.Sprintf("worker-%d-died.txt", h.slot)] = tail(h.stderr, 8<<20)
+		c.journal.note("death  worker %d pid %d, unasked: %v", h.slot, h.proc.Pid, state)
 		c.unasked = append(c.unasked, fmt.Sprintf("worker %d (pid %d) died unasked: %s\n%s",
 			h.slot, h.proc.Pid, state, indent(excerpt(tail(h.stderr, 64<<10)))))
 	}

@@ -44,6 +44,9 @@ func (j *journal) write(w io.Writer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	first := max(0, j.count-journalSize)
+	if j.count == 0 {
+		fmt.Fprintln(w, "(nothing was done to anybody)")
+	}
 	if first > 0 {
 		fmt.Fprintf(w, "(%d earlier lines are not kept)\n", first)
 	}

@@ -19,6 +19,7 @@ type Options struct {
 	StopRate float64       // stops a second
 	Seed     uint64
 	Progress *report.Progress // may be nil
+	Keep     bool             // keep the evidence of a run that passes, too
 }
 
 // SetupPatience is how long the workers may take to attach.
@@ -117,11 +118,14 @@ func (s *session) run(ctx context.Context) {
 	if s.helpers != nil {
 		<-s.helpers // from here on nobody but us touches the memory or the crew
 	}
-	if end == hung {
-		s.dump()
+	if end != ended && end != interrupted {
+		s.secure(end)
 	}
 	s.crew.end()
 	s.judge(end, elapsed)
+	if s.result.Code.Fails() || s.opts.Keep {
+		s.conclude()
+	}
 }
 
 // start fills the slots and waits for everybody to attach.

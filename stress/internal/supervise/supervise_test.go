@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -156,7 +155,6 @@ func run(t *testing.T, name string, change func(p *scenario.Plan, o *Options)) *
 
 // What a worker does is what the verdict says.
 func TestVerdicts(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir()) // for the dumps of hangs
 	for _, c := range []struct {
 		name   string
 		change func(p *scenario.Plan, o *Options)
@@ -181,28 +179,51 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// A hang leaves what a person needs: states, threads, every goroutine.
-func TestHangIsDumped(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
-	r := run(t, "hangs", toHang)
-	for file, want := range map[string]string{
-		"README.txt":   "waiting",
-		"threads.txt":  "state S",
-		"worker-0.txt": "goroutine",
-		"arena.bin":    "",
-	} {
-		found, _ := filepath.Glob(filepath.Join(dir, "interlock-stress-hang.*", file))
-		if len(found) != 1 {
-			t.Errorf("no %s in the dump", file)
-			continue
-		}
-		if text, err := os.ReadFile(found[0]); err != nil || !strings.Contains(string(text), want) {
-			t.Errorf("%s: no %q in it: %v", file, want, err)
+// A run that fails leaves what a person needs: what was done to whom, states, threads,
+// every goroutine.
+func TestFailuresLeaveEvidence(t *testing.T) {
+	killing := func(change func(p *scenario.Plan, o *Options)) func(p *scenario.Plan, o *Options) {
+		return func(p *scenario.Plan, o *Options) {
+			change(p, o)
+			p.Words = func(a *arena.Arena) []scenario.Word { return []scenario.Word{{Name: "the word", State: "spelt out"}} }
+			p.Conduct = func(st scenario.Stage) { st.Kill(2, false) }
 		}
 	}
-	if len(r.Problems) == 0 || !strings.Contains(r.Problems[0], dir) {
-		t.Errorf("the report does not say where the dump is: %q", r.Problems)
+	for name, change := range map[string]func(p *scenario.Plan, o *Options){"hangs": toHang, "fault": untilTrouble, "panics": untilTrouble} {
+		wanted := map[string]string{"schedule.txt": "kill   worker 2", "words.txt": "the word: spelt out", "threads.txt": "state S", "arena.bin": ""}
+		r := run(t, name, killing(change))
+		if name == "panics" {
+			wanted["schedule.txt"] = "unasked"
+			wanted[died(r)] = "panic: on purpose"
+		} else {
+			wanted["worker-0.txt"] = "goroutine"
+		}
+		for file, want := range wanted {
+			if data := r.Evidence[file]; data == nil || !strings.Contains(string(data), want) {
+				t.Errorf("%s: %s: no %q in it", name, file, want)
+			}
+		}
+	}
+}
+
+// died is the file with what a worker wrote that died unasked.
+func died(r *report.Result) string {
+	for name := range r.Evidence {
+		if strings.HasSuffix(name, "-died.txt") {
+			return name
+		}
+	}
+	return "worker-N-died.txt"
+}
+
+// One that passes leaves nothing, unless it is asked to.
+func TestASoundRunLeavesNothing(t *testing.T) {
+	if r := run(t, "good", nil); r.Evidence != nil {
+		t.Errorf("%d files", len(r.Evidence))
+	}
+	r := run(t, "good", func(p *scenario.Plan, o *Options) { o.Keep = true })
+	if r.Evidence["schedule.txt"] == nil || r.Evidence["arena.bin"] == nil {
+		t.Errorf("kept: %d files", len(r.Evidence))
 	}
 }
 

@@ -1,33 +1,49 @@
 package supervise
 
 import (
+	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
-	"interlock/stress/internal/leftover"
 	"interlock/stress/internal/procfs"
 	"interlock/stress/internal/report"
 )
 
-// dump writes down everything about a hang: it is a result, so it has to be
-// good enough to find the bug with. The workers are still there.
-func (s *session) dump() {
-	text := s.describeHang()
-	dir, err := leftover.MakeDir("hang")
-	if err != nil {
-		s.result.Add(report.Hang, text+"(no dump: "+err.Error()+")")
-		return
+// secure puts down what is to be seen of a run in which something is wrong, before its
+// workers are killed: their deaths change the words of the locks.
+func (s *session) secure(end ending) {
+	if end == hung {
+		s.result.Add(report.Hang, s.describeHang())
 	}
-	_ = os.WriteFile(filepath.Join(dir, "threads.txt"), []byte(s.threads()), 0o600)
-	_ = os.WriteFile(filepath.Join(dir, "arena.bin"), s.arena.Image(), 0o600)
-	s.goroutines(dir)
-	text += "dump: " + dir + " (threads.txt, arena.bin, worker-N.txt: every goroutine)"
-	_ = os.WriteFile(filepath.Join(dir, "README.txt"), []byte(text+"\n"), 0o600)
-	s.result.Add(report.Hang, text)
+	s.keep("words.txt", []byte(s.words()))
+	s.keep("threads.txt", []byte(s.threads()))
+	s.keep("arena.bin", bytes.Clone(s.arena.Image()))
+	s.goroutines()
+}
+
+// conclude adds what is known only afterwards. Of a run that came to its end the memory
+// is as all have left it.
+func (s *session) conclude() {
+	if s.result.Evidence["arena.bin"] == nil {
+		s.keep("words.txt", []byte(s.words()))
+		s.keep("arena.bin", bytes.Clone(s.arena.Image()))
+	}
+	var b bytes.Buffer
+	s.crew.journal.write(&b)
+	s.keep("schedule.txt", b.Bytes())
+	for name, text := range s.crew.wills {
+		s.keep(name, []byte(text))
+	}
+}
+
+func (s *session) keep(name string, data []byte) {
+	if s.result.Evidence == nil {
+		s.result.Evidence = map[string][]byte{}
+	}
+	s.result.Evidence[name] = data
 }
 
 // describeHang is the short form, for the terminal.
@@ -57,6 +73,13 @@ func (s *session) describeHang() string {
 		}
 		b.WriteByte('\n')
 	}
+	b.WriteString(s.words())
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// words spells out the state words of the scenario.
+func (s *session) words() string {
+	var b strings.Builder
 	if s.plan.Words != nil {
 		for _, w := range s.plan.Words(s.arena) {
 			fmt.Fprintf(&b, "%s: %s\n", w.Name, w.State)
@@ -81,8 +104,8 @@ func (s *session) threads() string {
 }
 
 // goroutines has every worker write its goroutines to its stderr and end, and
-// saves that.
-func (s *session) goroutines(dir string) {
+// keeps that.
+func (s *session) goroutines() {
 	s.crew.mu.Lock()
 	s.crew.ending = true
 	var files []*os.File
@@ -106,7 +129,7 @@ func (s *session) goroutines(dir string) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	for i, f := range files {
-		_ = os.WriteFile(filepath.Join(dir, names[i]), []byte(tail(f, 8<<20)), 0o600)
+		s.keep(names[i], []byte(tail(f, 8<<20)))
 		f.Close()
 	}
 }
