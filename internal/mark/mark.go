@@ -22,6 +22,8 @@
 //	panic  a panic that nobody recovers from
 //	exec   execve of sleep(1): same pid, another program
 //
+// Or the program has a function of its own called at every mark: Watch.
+//
 // kill and stop are sent by the marked thread to itself, so it executes nothing
 // of this module behind the mark. (Its sibling threads run on for the
 // microseconds the kernel takes to reach them, as in any death.)

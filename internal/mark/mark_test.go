@@ -5,6 +5,7 @@
 package mark_test
 
 import (
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,18 @@ func TestWithoutTheTagNothingIsThere(t *testing.T) {
 	mark.Arm("test.a")
 }
 
+func TestWatchingNothingIsRefused(t *testing.T) {
+	if mark.Enabled {
+		t.Skip("built with -tags marks")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Watch succeeds where no mark is ever passed")
+		}
+	}()
+	mark.Watch(func(string) {})
+}
+
 func TestKillAtThePassageAskedFor(t *testing.T) {
 	needMarks(t)
 	for _, start := range []proctest.Option{
@@ -94,6 +107,20 @@ func TestHitsCountPassages(t *testing.T) {
 	mark.At("test.hits")
 	if n := mark.Hits()["test.hits"] - before; n != 2 {
 		t.Fatalf("%d hits of two passages", n)
+	}
+}
+
+func TestAWatcherSeesEveryPassage(t *testing.T) {
+	needMarks(t)
+	var seen []string
+	mark.Watch(func(name string) { seen = append(seen, name) })
+	mark.At("test.a")
+	mark.At("test.other")
+	mark.At("test.a")
+	mark.Watch(func(string) {})
+	mark.At("test.a")
+	if want := []string{"test.a", "test.other", "test.a"}; !slices.Equal(seen, want) {
+		t.Errorf("seen %q, want %q", seen, want)
 	}
 }
 

@@ -2,8 +2,8 @@
 // machine when it is killed itself, and removes what nobody uses any more.
 //
 // The workers' memory has no name, and the kernel kills them with their
-// supervisor; so all that can stay is segments of the scenario "segment", and
-// directories of stress in the temporary directory.
+// supervisor; so all that can stay is segments and named semaphores of the scenario
+// "segment", and directories of stress in the temporary directory.
 package leftover
 
 import (
@@ -20,17 +20,17 @@ import (
 
 const shmDir = "/dev/shm"
 
-// A segment is called interlock-stress.PID.START.N, and what its initialiser
-// needs beside it .interlock-NAME.init. A directory is called
+// A segment is called interlock-stress.PID.START.N, what its initialiser needs
+// beside it .interlock-NAME.init, a named semaphore sem.NAME. A directory is called
 // interlock-stress-KIND.PID.START.RANDOM. PID and START are the supervisor's
 // process and start time: while that lives, its things are not abandoned.
 var (
-	segmentName = regexp.MustCompile(`^(?:\.interlock-)?interlock-stress\.(\d+)\.(\d+)\.\d+(?:\.init)?$`)
-	tempName    = regexp.MustCompile(`^interlock-stress-(?:failure|hang|selftest|bench)\.(\d+)\.(\d+)\.\d+$`)
+	segmentName = regexp.MustCompile(`^(?:\.interlock-|sem\.)?interlock-stress\.(\d+)\.(\d+)\.\d+(?:\.init)?$`)
+	tempName    = regexp.MustCompile(`^interlock-stress-(?:failure|hang|rebuild|selftest|bench)\.(\d+)\.(\d+)\.\d+$`)
 )
 
-// MakeDir makes a directory in the temporary directory; kind is failure, bench
-// or selftest.
+// MakeDir makes a directory in the temporary directory; kind is failure,
+// rebuild, bench or selftest.
 func MakeDir(kind string) (string, error) {
 	pid := os.Getpid()
 	return os.MkdirTemp("", fmt.Sprintf("interlock-stress-%s.%d.%d.*", kind, pid, StartTime(pid)))
@@ -60,7 +60,7 @@ func StartTime(pid int) uint64 {
 	return v
 }
 
-// Segments are the files in /dev/shm of one run.
+// Segments are the files in /dev/shm of one run, its named semaphores included.
 func Segments(pid int, start uint64) ([]string, error) {
 	return matching(shmDir, func(name string) bool {
 		m := segmentName.FindStringSubmatch(name)

@@ -4,7 +4,6 @@
 //
 //	mutants.go  the broken variants, each a few exact replacements
 //	overlay.go  applies them to copies, for go build -overlay
-//	build.go    finds the source and builds
 //	run.go      runs: first the sound library, which must pass, then each mutant
 //
 // Nothing in the source tree is written to.

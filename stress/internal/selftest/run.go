@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"interlock/stress/internal/leftover"
+	"interlock/stress/internal/rebuild"
 	"interlock/stress/internal/report"
 )
 
@@ -41,7 +42,7 @@ func Select(names []string) ([]Mutant, error) {
 // Run builds and runs the mutants. It passes if the sound library passes every
 // run, and every mutant is caught.
 func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
-	runtime.LockOSThread() // PDEATHSIG of the children: see command
+	runtime.LockOSThread() // PDEATHSIG of the children: see rebuild.Command
 	defer runtime.UnlockOSThread()
 	begin := time.Now()
 	code, err := run(ctx, mutants, out)
@@ -65,7 +66,7 @@ func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
 }
 
 func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, error) {
-	root, err := findModule(ctx)
+	root, err := rebuild.FindModule(ctx)
 	if err != nil {
 		return report.Setup, err
 	}
@@ -87,7 +88,7 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 	}
 	for _, m := range mutants {
 		binary := filepath.Join(dir, m.Name, "stress")
-		if err := build(ctx, root, overlays[m.Name], binary); err != nil {
+		if err := rebuild.Build(ctx, root, binary, "-overlay", overlays[m.Name]); err != nil {
 			return report.Setup, fmt.Errorf("mutant %s does not build: %w", m.Name, err)
 		}
 		o := hunt(ctx, m, binary, dir)
@@ -129,7 +130,7 @@ func hunt(ctx context.Context, m Mutant, binary, dir string) (o outcome) {
 // so there it is no failure either.
 func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Writer) (report.Code, error) {
 	binary := filepath.Join(dir, "stress")
-	if err := build(ctx, root, "", binary); err != nil {
+	if err := rebuild.Build(ctx, root, binary); err != nil {
 		return report.Setup, err
 	}
 	defer os.Remove(binary)
@@ -174,7 +175,7 @@ func execute(ctx context.Context, binary, dir string, args []string) outcome {
 	defer cancel()
 	file := filepath.Join(dir, "result.json")
 	os.Remove(file)
-	cmd := command(ctx, dir, binary, append([]string{"run", "-json", file}, args...)...)
+	cmd := rebuild.Command(ctx, dir, binary, append([]string{"run", "-json", file}, args...)...)
 	// What a hang leaves for people to read goes with our directory.
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	text, err := cmd.CombinedOutput()

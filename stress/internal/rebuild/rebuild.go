@@ -1,4 +1,10 @@
-package selftest
+// Package rebuild builds this program again from its source: with other source laid over
+// it, for the selftest, or with the library's marks, for faults at named points.
+//
+//	rebuild.go  finds the source and builds
+//	points.go   the names of the marks
+//	marked.go   the program with marks, in place of this one
+package rebuild
 
 import (
 	"context"
@@ -15,17 +21,17 @@ import (
 
 const modulePath = "interlock"
 
-// findModule is the root of the library's source: the module of the current
+// FindModule is the root of the library's source: the module of the current
 // directory, or the one that this program was built from.
-func findModule(ctx context.Context) (string, error) {
+func FindModule(ctx context.Context) (string, error) {
 	if _, err := exec.LookPath("go"); err != nil {
-		return "", errors.New("the selftest builds the library, and there is no go command here")
+		return "", errors.New("this builds the library, and there is no go command here")
 	}
 	for _, dir := range []string{".", builtFrom()} {
 		if dir == "" {
 			continue
 		}
-		cmd := command(ctx, dir, "go", "list", "-m", "-f", "{{.Dir}}", modulePath)
+		cmd := Command(ctx, dir, "go", "list", "-m", "-f", "{{.Dir}}", modulePath)
 		out, err := cmd.Output()
 		root := strings.TrimSpace(string(out))
 		if err != nil || root == "" {
@@ -35,7 +41,7 @@ func findModule(ctx context.Context) (string, error) {
 			return root, nil
 		}
 	}
-	return "", fmt.Errorf("the selftest needs the source of module %s: run it inside a checkout", modulePath)
+	return "", fmt.Errorf("this needs the source of module %s: run it inside a checkout", modulePath)
 }
 
 // builtFrom is the source directory that the compiler wrote down; empty with
@@ -52,23 +58,21 @@ func builtFrom() string {
 	return dir
 }
 
-// build builds the stress command with an overlay, or without one.
-func build(ctx context.Context, root, overlay, output string) error {
-	args := []string{"build", "-o", output}
-	if overlay != "" {
-		args = append(args, "-overlay", overlay)
-	}
-	cmd := command(ctx, root, "go", append(args, "./stress")...)
+// Build builds the stress command of the source at root. flags are for go build, such as
+// -overlay.
+func Build(ctx context.Context, root, output string, flags ...string) error {
+	args := append([]string{"build", "-o", output}, flags...)
+	cmd := Command(ctx, root, "go", append(args, "./stress")...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// command is a child that ends when ctx does, by SIGINT, so that it can put
+// Command is a child that ends when ctx does, by SIGINT, so that it can put
 // things in order, and that does not outlive us. The caller is locked to its
 // thread, to which PDEATHSIG is tied.
-func command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+func Command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
