@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type options struct {
 	goroutines int
 	kill       float64
 	stop       float64
+	points     bool
+	chaos      string
 	seed       uint64
 	hang       time.Duration
 	json       string
@@ -28,6 +31,7 @@ type options struct {
 	thresholds []*report.Threshold
 	plans      []*scenario.Plan
 	seeded     bool
+	all        bool // every scenario was asked for
 }
 
 // limits keep a slip of the fingers from taking the machine down.
@@ -36,6 +40,8 @@ const (
 	maxKill  = 1000
 	maxStop  = 1000
 )
+
+var chaosKinds = []string{"off", "light", "heavy"}
 
 const defaultHang = 5 * time.Second
 
@@ -48,6 +54,8 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	set.IntVar(&o.goroutines, "goroutines", 0, "`goroutines` in each worker process (0: the scenario's own number)")
 	set.Float64Var(&o.kill, "kill", 80, "`kills` per second, on average; 0: none")
 	set.Float64Var(&o.stop, "stop", 0, "`stops` per second, on average: SIGSTOP to a worker, and after a while SIGCONT; 0: none")
+	set.BoolVar(&o.points, "points", false, "kill at every named point too, and list which were hit; builds stress anew, with the library's marks")
+	set.StringVar(&o.chaos, "chaos", "off", "delays at the library's marks, and a worker of low priority: off, light or heavy; builds stress anew")
 	set.Func("seed", "`number` from which all random decisions follow (default: a new one)", func(s string) error {
 		v, err := strconv.ParseUint(s, 0, 64)
 		if err != nil {
@@ -114,6 +122,10 @@ func (o *options) check(names []string) error {
 		return fmt.Errorf("-kill %v: between 0 and %d a second", o.kill, maxKill)
 	case !(o.stop >= 0 && o.stop <= maxStop):
 		return fmt.Errorf("-stop %v: between 0 and %d a second", o.stop, maxStop)
+	case o.points && o.kill == 0:
+		return errors.New("-points needs kills, and -kill 0 asks for none")
+	case !slices.Contains(chaosKinds, o.chaos):
+		return fmt.Errorf("-chaos %s: off, light or heavy", o.chaos)
 	case o.hang < 100*time.Millisecond:
 		return fmt.Errorf("-hang %v: at least 100ms, or every hiccup of the machine is a hang", o.hang)
 	}
@@ -143,6 +155,7 @@ func (o *options) selectPlans(names []string) error {
 			o.plans = append(o.plans, p)
 		}
 	}
+	o.all = len(o.plans) == len(scenario.All())
 	return nil
 }
 

@@ -77,6 +77,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		"run timeouts -procs 3":       "at least 4 processes",
 		"run -kill -3":                "between 0 and",
 		"run -kill NaN":               "between 0 and",
+		"run -points -kill 0":         "needs kills",
+		"run -chaos much":             "light or heavy",
 		"run -stop -1":                "between 0 and",
 		"run -seed seed":              "0x5eed",
 		"run -hang 1ms":               "hiccup",
@@ -105,7 +107,7 @@ func TestHelpNamesEverything(t *testing.T) {
 	if code := dispatch([]string{"--help"}, &out, &out); code != report.Pass {
 		t.Fatalf("code %d", code)
 	}
-	for _, want := range []string{"-duration", "-procs", "-goroutines", "-kill", "-stop", "-seed", "-hang", "-json",
+	for _, want := range []string{"-duration", "-procs", "-goroutines", "-kill", "-stop", "-points", "-chaos", "-seed", "-hang", "-json",
 		"selftest", "clean", "list", "130", "0x5eed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("help does not mention %s", want)
@@ -148,7 +150,7 @@ func TestShapes(t *testing.T) {
 // The line that replays a run means the same run.
 func TestReplayMeansTheSame(t *testing.T) {
 	for _, line := range []string{
-		"mutex", "herd -kill 3 -seed 7 -procs 5", "handoff -hang 300ms", "condvar -stop 12.5 -kill 0 -duration 90s -goroutines 3",
+		"mutex", "herd -kill 3 -seed 7 -procs 5", "handoff -hang 300ms", "condvar -stop 12.5 -kill 0 -duration 90s -goroutines 3", "mutex -points -chaos heavy",
 	} {
 		o, _ := parseRun(strings.Fields(line), &bytes.Buffer{})
 		p := o.plans[0]

@@ -38,13 +38,18 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	results, code := runAll(ctx, o, args, lines, errs)
+	marks, code := o.marks(ctx, errs)
+	if code != report.Pass {
+		return code
+	}
+	results, code := runAll(ctx, o, marks, args, lines, errs)
 	if results == nil {
 		return code
 	}
 	if o.latency {
 		report.Latencies(lines, results)
 	}
+	code = report.Worse(code, o.judgeCoverage(marks, results, lines))
 	code = report.Worse(code, judgeThresholds(o, results, args, lines))
 	if o.json != "" {
 		doc := report.NewDocument(o.seed, args, code, results)
@@ -75,7 +80,7 @@ func judgeThresholds(o *options, results []*report.Result, args []string, lines 
 }
 
 // runAll runs the chosen scenarios one after another. nil results: usage.
-func runAll(ctx context.Context, o *options, args []string, lines, errs io.Writer) ([]*report.Result, report.Code) {
+func runAll(ctx context.Context, o *options, marks, args []string, lines, errs io.Writer) ([]*report.Result, report.Code) {
 	for _, p := range o.plans {
 		if _, err := o.shape(p); err != nil {
 			fmt.Fprintf(errs, "stress run: %v\n", err)
@@ -85,13 +90,19 @@ func runAll(ctx context.Context, o *options, args []string, lines, errs io.Write
 	progress := report.NewProgress(os.Stderr)
 	code := report.Pass
 	results := []*report.Result{}
+	covered := map[string]bool{}
 	for _, p := range o.plans {
 		if ctx.Err() != nil {
 			code = report.Interrupted
 			break
 		}
-		r := supervise.Run(ctx, p, o.settings(p, progress))
+		settings := o.settings(p, progress)
+		settings.Marks, settings.Covered = marks, covered
+		r := supervise.Run(ctx, p, settings)
 		results = append(results, r)
+		for _, point := range r.Points {
+			covered[point.Name] = covered[point.Name] || !point.Trap && point.Kills > 0
+		}
 		code = report.Worse(code, r.Code)
 		fmt.Fprintln(lines, report.Line(r))
 		for _, problem := range r.Problems {
@@ -109,7 +120,13 @@ func (o *options) settings(p *scenario.Plan, progress *report.Progress) supervis
 	shape, _ := o.shape(p)
 	s := supervise.Options{
 		Shape: shape, Duration: o.duration, Hang: o.hang,
-		KillRate: o.kill, StopRate: o.stop, Seed: o.seed, Progress: progress, Keep: len(o.thresholds) > 0,
+		KillRate: o.kill, StopRate: o.stop, Points: o.points, Seed: o.seed, Progress: progress, Keep: len(o.thresholds) > 0,
+	}
+	switch o.chaos {
+	case "light":
+		s.Chaos = scenario.ChaosLight
+	case "heavy":
+		s.Chaos = scenario.ChaosHeavy
 	}
 	if s.Duration == 0 {
 		s.Duration = p.Duration
@@ -143,6 +160,12 @@ func (o *options) replay(p *scenario.Plan) string {
 	text := fmt.Sprintf("%s -procs %d -goroutines %d -duration %v -kill %v", p.Name, s.Shape.Procs, s.Shape.Lanes, s.Duration, o.kill)
 	if o.stop > 0 {
 		text += fmt.Sprintf(" -stop %v", o.stop)
+	}
+	if o.points {
+		text += " -points"
+	}
+	if o.chaos != "off" {
+		text += " -chaos " + o.chaos
 	}
 	if o.hang != defaultHang {
 		text += fmt.Sprintf(" -hang %v", o.hang)

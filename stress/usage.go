@@ -58,6 +58,17 @@ Faults of a run; those of a scenario that gives its own orders are its own:
   -stop  SIGSTOP, likewise, for 0.1 to 6.4 ms or, one in 16, for 20 to 160 ms. A stopped
          worker is not hung, and not dead: a repair on its behalf is a broken invariant.
          How long recoveries take is not judged then: who repairs may be stopped.
+  -points  The library has named points between the steps of its protocols. stress is built
+         anew with them, from the source (else exit code 4), and every second kill is at a
+         point or at a trap inside the lock, each in turn. A run goes on, for 10 s at most,
+         until somebody has been killed at each that its scenario comes by. The list says
+         how often workers came by each, and how many were killed there. If all scenarios
+         run and a point is missed, that is exit code 6, like a threshold: something was
+         not tried, but nothing is known to be broken.
+  -chaos  Delays at the same points, for the threads between a change of a word and the
+         system call: sleeping, giving way or keeping the CPU, for 1 µs to 1 ms (light) or
+         65 ms (heavy), a fifth of each worker's time at most; and one worker has nice 19,
+         or runs only when nobody else wants to (heavy). No time is judged then.
   At the end of a run there are none for a while: what hangs there does so by itself.
 
 A run that fails leaves a folder in the temporary directory, says where, and says what to

@@ -100,11 +100,32 @@ func (a *Arena) Close() error {
 	return err
 }
 
-func slotsOffset() int { return SizeOf[Header]() + GraveCount*SizeOf[Grave]() }
+func pointsOffset() int { return SizeOf[Header]() + GraveCount*SizeOf[Grave]() }
 
-// groupSize is a slot with what belongs to it: its lanes, and then its spreads.
-func groupSize(lanes int) int {
+func slotsOffset() int { return pointsOffset() + SizeOf[Points]() }
+
+// groupSize is a slot with what belongs to it: its lanes, its spreads, and then its tally.
+func groupSize(lanes int) int { return tallyOffset(lanes) + SizeOf[Tally]() }
+
+func tallyOffset(lanes int) int {
 	return SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(Measures)*SizeOf[Spread]()
+}
+
+// Points are the library's marks.
+func (a *Arena) Points() *Points { return At[Points](a.mem, pointsOffset()) }
+
+// Tally is what worker slot i has passed.
+func (a *Arena) Tally(i int) *Tally {
+	lanes := int(a.Lanes.Load())
+	return At[Tally](a.mem, slotsOffset()+i*groupSize(lanes)+tallyOffset(lanes))
+}
+
+// Passed is how often all workers together have come by a point.
+func (a *Arena) Passed(point int) (sum uint64) {
+	for i := range int(a.Procs.Load()) {
+		sum += a.Tally(i).Passed[point].Load()
+	}
+	return sum
 }
 
 // Slot is worker slot i.

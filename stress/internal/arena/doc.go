@@ -9,7 +9,8 @@
 //	offset        what           who writes it
 //	0             Header         the supervisor; workers only faults
 //	+Header       Grave ring     the supervisor; a repairer stamps Repaired
-//	+Graves       Slot, Lanes…   its worker; the supervisor once it is dead
+//	+Graves       Points         the supervisor
+//	+Points       Slot, Lanes…   its worker; the supervisor once it is dead
 //	   … one such group per worker process …
 //	page aligned  Area           the scenario
 //

@@ -78,17 +78,33 @@ func Sleepers(pid int, addr uint64) (n int, ok bool) {
 	return n, true
 }
 
-// Pin confines every thread of a process to the CPUs of set. Threads that are
-// made meanwhile inherit it from one that has it, or from one that has not: so
-// until a pass finds nothing new.
+// Pin confines every thread of a process to the CPUs of set.
 func Pin(pid int, set *unix.CPUSet) {
+	each(pid, func(tid int) { _ = unix.SchedSetaffinity(tid, set) }) // if that is not allowed, it stays where it was
+}
+
+// Humble gives every thread of a process a low priority; idle: the lowest, for when
+// nobody else wants the CPU.
+func Humble(pid int, idle bool) {
+	each(pid, func(tid int) {
+		_ = unix.Setpriority(unix.PRIO_PROCESS, tid, 19)
+		if idle {
+			_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE, Nice: 19}, 0)
+		}
+	})
+}
+
+// each calls f for every thread of a process. Threads that are made meanwhile inherit
+// what f does from one that has it, or from one that has not: so until a pass finds
+// nothing new.
+func each(pid int, f func(tid int)) {
 	done := map[int]bool{}
 	for again := true; again; {
 		again = false
 		for _, tid := range tids(pid) {
 			if !done[tid] {
 				done[tid], again = true, true
-				_ = unix.SchedSetaffinity(tid, set) // gone again, or not allowed: then it stays where it was
+				f(tid) // it may be gone again
 			}
 		}
 	}

@@ -16,6 +16,7 @@ var files = map[string]string{
 	"schedule.txt": "what was done to whom and when; \"due\" is when the seed had it",
 	"words.txt":    "the state words of the scenario's primitives, spelt out",
 	"arena.bin":    "the memory that all workers share",
+	"delays.txt":   "the last delays at the library's marks",
 	"threads.txt":  "where the kernel had each worker's threads",
 }
 

@@ -25,6 +25,9 @@ func Line(r *Result) string {
 	if r.Stops > 0 {
 		fmt.Fprintf(&b, " stops %d", r.Stops)
 	}
+	if r.Delays > 0 {
+		fmt.Fprintf(&b, " delays %d", r.Delays)
+	}
 	if r.Recovered > 0 || r.HeldKills > 0 {
 		fmt.Fprintf(&b, " recovered %d worst %s", r.Recovered, Short(r.Worst))
 	}

@@ -85,6 +85,10 @@ type Result struct {
 
 	StoppedKills int `json:"kills_while_stopped"`
 
+	Delays  uint64        `json:"delays,omitempty"`
+	Delayed time.Duration `json:"delayed_ns,omitempty"`
+	Points  []Point       `json:"points,omitempty"`
+
 	// Latency is by Wait, Hold and Recovery, those that the scenario has.
 	Latency map[string]*Latency `json:"latency,omitempty"`
 

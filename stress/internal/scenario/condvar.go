@@ -73,6 +73,7 @@ func condvarPlan() *Plan {
 		Least:    Shape{Procs: 2, Lanes: 1},
 		Traps:    []uint32{labelRingOpen, labelRingHalf, labelRingDone, labelRingUsing},
 		Held:     []uint32{labelRingOpen, labelRingHalf, labelRingDone},
+		Marks:    []string{"E-C", "E-M"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[ringArea]() },
 		Attach: func(w *Worker) (Body, error) {
 			r := arena.At[ringArea](w.Arena.Scenario(), 0)

@@ -68,6 +68,7 @@ func herdPlan() *Plan {
 		MostKills: 5, // a worker that is replaced has its crowd to call together first
 		Traps:     held,
 		Held:      held,
+		Marks:     []string{"E-M"},
 		Area: func(procs, lanes int) int {
 			return arena.SizeOf[herdArea]() + procs*arena.SizeOf[herdSlot]()
 		},

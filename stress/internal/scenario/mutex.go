@@ -59,6 +59,7 @@ func mutexPlan() *Plan {
 		Least:    Shape{Procs: 1, Lanes: 1},
 		Traps:    []uint32{LabelInside, labelOpened, labelHalf, labelClosed, labelRepairing},
 		Held:     []uint32{LabelInside, labelOpened, labelHalf, labelClosed, labelRepairing},
+		Marks:    []string{"E-M"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[mutexArea]() },
 		Attach: func(w *Worker) (Body, error) {
 			m := arena.At[mutexArea](w.Arena.Scenario(), 0)

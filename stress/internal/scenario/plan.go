@@ -50,6 +50,10 @@ type Plan struct {
 	Traps []uint32
 	Held  []uint32
 
+	// Marks are the beginnings of the names of the library's marks that its operations
+	// come by: there, too, workers can be made to stand still and be killed.
+	Marks []string
+
 	Area    func(procs, lanes int) int        // bytes it needs
 	Setup   func(a *arena.Arena)              // in the supervisor, before any worker; may be nil
 	Attach  func(w *Worker) (Body, error)     // in each worker

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"interlock/semaphore"
 	"interlock/shm"
 	"interlock/stress/internal/arena"
 	"interlock/stress/internal/leftover"
@@ -34,9 +36,10 @@ type segName struct {
 }
 
 const (
-	segNames = 256      // the most names that are not swept yet
-	segSize  = 16 << 10 // bytes of each segment
-	segWords = segSize / 8
+	segNames   = 256      // the most names that are not swept yet
+	segSize    = 16 << 10 // bytes of each segment
+	segWords   = segSize / 8
+	segPermits = 7 // of each named semaphore
 )
 
 // What a lane says about itself.
@@ -62,13 +65,14 @@ const (
 func segmentPlan() *Plan {
 	return &Plan{
 		Name:     "segment",
-		About:    "all OpenOrCreate one name at once, creators killed inside init: one initialiser, all see it complete",
+		About:    "all OpenOrCreate one segment and one named semaphore at once, creators killed inside: one initialiser, all see it complete",
 		Labels:   []string{"init begun", "init half done", "init done"},
 		Duration: 1400 * time.Millisecond,
 		Shape:    Shape{Procs: 4, Lanes: 2},
 		Least:    Shape{Procs: 1, Lanes: 1},
 		Directed: true,
 		Traps:    []uint32{labelInitBegun, labelInitHalf, labelInitDone},
+		Marks:    []string{"semaphore.Open"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[segArea]() },
 		Setup: func(a *arena.Arena) {
 			s := arena.At[segArea](a.Scenario(), 0)
@@ -125,10 +129,27 @@ func (s *segArea) step(l *Lane) error {
 		return err
 	}
 	l.Took(arena.Wait, begin)
+	l.Rec[recSegState].Store(segOpening) // it is published: a death is no excuse any more
 	n.Opened.Add(1)
 	s.examine(l, n, seg)
+	if err := s.permits(l, round); err != nil {
+		return err
+	}
 	l.Ops.Add(1)
 	return seg.Close()
+}
+
+// permits opens the named semaphore of the same name, makes it if it is not there, and
+// finds it complete: nobody takes any permit.
+func (s *segArea) permits(l *Lane, round uint64) error {
+	sem, err := semaphore.Open(s.name(round), semaphore.Create(segPermits))
+	if err != nil {
+		return err
+	}
+	if v := sem.Value(); v != segPermits {
+		l.Fault("segment: round %d: the named semaphore has %d permits, not %d", round, v, segPermits)
+	}
+	return sem.Close()
 }
 
 // init marks the whole segment with a number of its own.
@@ -212,6 +233,10 @@ func (s *segArea) sweep(a *arena.Arena, round uint64) {
 			a.Fault(-1, "segment: %v", err)
 			return
 		}
+		if err := semaphore.Unlink(s.name(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.Fault(-1, "segment: %v", err)
+			return
+		}
 		s.Swept.Store(k)
 	}
 }
@@ -267,5 +292,15 @@ func cleanupSegment(a *arena.Arena) error {
 	if err != nil {
 		return err
 	}
-	return leftover.Remove(left)
+	return errors.Join(leftover.Remove(left), s.tidy())
+}
+
+// tidy removes what makers of named semaphores left that were killed before they gave it
+// its name: making another one does.
+func (s *segArea) tidy() error {
+	sem, err := semaphore.Open(s.name(0), semaphore.Create(0))
+	if err != nil {
+		return err
+	}
+	return errors.Join(sem.Close(), semaphore.Unlink(s.name(0)))
 }

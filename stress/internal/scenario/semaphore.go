@@ -63,6 +63,7 @@ func semaphorePlan() *Plan {
 		Shape:    Shape{Procs: 4, Lanes: 4},
 		Least:    Shape{Procs: 1, Lanes: 2},
 		Traps:    []uint32{LabelInside},
+		Marks:    []string{"E-S"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[semArea]() },
 		Setup: func(a *arena.Arena) {
 			arena.At[semArea](a.Scenario(), 0).setup(max(a.LaneCount()/4, 1))

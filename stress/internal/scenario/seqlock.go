@@ -100,6 +100,7 @@ func seqlockPlan() *Plan {
 		Shape:    Shape{Procs: 4, Lanes: 2},
 		Least:    Shape{Procs: 2, Lanes: 1},
 		Traps:    []uint32{LabelInside},
+		Marks:    []string{"E-Q", "E-M"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[seqArea]() },
 		Attach: func(w *Worker) (Body, error) {
 			s := arena.At[seqArea](w.Arena.Scenario(), 0)

@@ -85,6 +85,7 @@ func timeoutsPlan() *Plan {
 		Least:    Shape{Procs: groups, Lanes: 1},
 		Traps:    append(held[:len(held):len(held)], LabelInside),
 		Held:     held,
+		Marks:    []string{"E-"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[timeoutsArea]() },
 		Setup:    func(a *arena.Arena) { timeoutsOf(a).S.setup(max(a.LaneCount()/8, 1)) },
 		Attach:   attachTimeouts,

@@ -19,6 +19,8 @@ type Worker struct {
 
 	mu  sync.Mutex
 	ctx atomic.Pointer[pauseContext]
+
+	points *points // nil: nobody asks where the worker comes by
 }
 
 // pauseContext is cancelled when the supervisor wants everybody to park.
@@ -120,14 +122,17 @@ func (l *Lane) Took(m arena.Measure, begin int64) int64 {
 // lane stands still until it is killed or let go.
 func (l *Lane) Reach(label uint32) {
 	l.Label.Store(label)
+	if l.W.points != nil {
+		l.W.points.reached(label)
+	}
 	if l.W.Slot.Trap.Load() == label {
-		l.trapped(label)
+		l.W.trapped(label, l.ID)
 	}
 }
 
-func (l *Lane) trapped(label uint32) {
-	slot := l.W.Slot
-	if !slot.Trapped.CompareAndSwap(0, uint32(l.ID)+1) {
+func (w *Worker) trapped(label uint32, lane int) {
+	slot := w.Slot
+	if !slot.Trapped.CompareAndSwap(0, uint32(lane)+1) {
 		return // another lane stands there already
 	}
 	for slot.Trap.Load() == label {

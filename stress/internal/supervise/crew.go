@@ -155,11 +155,11 @@ func (c *crew) judge(h *hand, state *os.ProcessState, err error) {
 }
 
 // kill kills the worker of slot, if it is there, and writes down when and why.
-func (c *crew) kill(slot int, held bool, why string) {
+func (c *crew) kill(slot int, held bool, why string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.isReady(slot) || c.closing || c.ending {
-		return // it is still starting; the next strike will find it
+		return false // it is still starting; the next strike will find it
 	}
 	h := c.hands[slot]
 	h.killed = true
@@ -174,6 +174,7 @@ func (c *crew) kill(slot int, held bool, why string) {
 	c.bury(h.proc.Pid, held)
 	_ = h.proc.Kill() // it can only have ended by itself, which judge sees
 	c.journal.note("kill   worker %d pid %d%s %s", slot, h.proc.Pid, state, why)
+	return true
 }
 
 // stop stops the worker of slot, unless it is stopped or not there. It is neither dead

@@ -2,14 +2,18 @@ package supervise
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"interlock/stress/internal/arena"
 	"interlock/stress/internal/procfs"
 	"interlock/stress/internal/report"
+	"interlock/stress/internal/scenario"
 )
 
 // secure puts down what is to be seen of a run in which something is wrong, before its
@@ -34,6 +38,9 @@ func (s *session) conclude() {
 	var b bytes.Buffer
 	s.crew.journal.write(&b)
 	s.keep("schedule.txt", b.Bytes())
+	if s.result.Delays > 0 {
+		s.keep("delays.txt", []byte(s.delays()))
+	}
 	for name, text := range s.crew.wills {
 		s.keep(name, []byte(text))
 	}
@@ -132,4 +139,30 @@ func (s *session) goroutines() {
 		s.keep(names[i], []byte(tail(f, 8<<20)))
 		f.Close()
 	}
+}
+
+// delays are the last ones of each worker slot, in the order of time.
+func (s *session) delays() string {
+	type line struct {
+		at   int64
+		text string
+	}
+	var lines []line
+	start := arena.Now() - int64(time.Since(s.begin))
+	for slot := range int(s.arena.Procs.Load()) {
+		t := s.arena.Tally(slot)
+		for i := range min(t.Delays.Load(), arena.DelayCount) {
+			d := &t.Last[i]
+			at := d.At.Load() - start
+			lines = append(lines, line{at, fmt.Sprintf("%10.6fs %s worker %d for %v at %q\n", time.Duration(at).Seconds(),
+				scenario.DelayName(d.Kind.Load()), slot, time.Duration(d.Long.Load()), s.arena.Points().Name(int(d.Point.Load())%arena.PointCount))})
+		}
+	}
+	slices.SortFunc(lines, func(x, y line) int { return cmp.Compare(x.at, y.at) })
+	var b strings.Builder
+	fmt.Fprintf(&b, "(of each worker the last %d)\n", arena.DelayCount)
+	for _, l := range lines {
+		b.WriteString(l.text)
+	}
+	return b.String()
 }

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/scenario"
 )
 
 // faults are the makers of trouble. Each draws its decisions from the seed alone, never
@@ -14,18 +17,33 @@ import (
 type faults struct {
 	killer  *killer
 	stopper *stopper
+	points  *arena.Points
+	chaos   uint32 // the delays that are wanted; 0: none
 
 	mu           sync.Mutex
+	running      bool
 	calm, paused bool
 }
 
 func newFaults(c *crew, o Options) *faults {
-	return &faults{killer: newKiller(c, o.KillRate, o.Seed), stopper: newStopper(c, o.StopRate, o.Seed)}
+	f := &faults{killer: newKiller(c, o), stopper: newStopper(c, o.StopRate, o.Seed), points: c.arena.Points()}
+	if o.Chaos != 0 && !c.plan.NoKills {
+		f.chaos = o.Chaos
+		victim := rand.New(rand.NewPCG(o.Seed, 0x766963746d)).IntN(len(c.hands))
+		f.points.Victim.Store(uint32(victim) + 1)
+		if o.Chaos >= scenario.ChaosHeavy {
+			f.points.Idle.Store(1)
+		}
+		c.journal.note("worker %d and its successors have a low priority", victim)
+	}
+	return f
 }
 
 // run makes trouble until ctx ends, and puts right what can be put right.
 func (f *faults) run(ctx context.Context) {
 	begin := time.Now()
+	f.rest(&f.running, true)
+	defer f.rest(&f.running, false)
 	var both sync.WaitGroup
 	for _, run := range []func(context.Context, time.Time){f.killer.run, f.stopper.run} {
 		both.Add(1)
@@ -35,11 +53,12 @@ func (f *faults) run(ctx context.Context) {
 		}()
 	}
 	both.Wait()
+	<-ctx.Done() // there may be nothing but delays
 }
 
 // hold and stay keep everybody from harm, for two reasons that do not know of each
 // other: all are parked, or the scenario wants it calm. When they return, nothing is
-// being done to anybody, and whoever was stopped goes on.
+// being done to anybody, whoever was stopped goes on, and delays come to their end.
 func (f *faults) hold(on bool) { f.rest(&f.paused, on) }
 func (f *faults) stay(on bool) { f.rest(&f.calm, on) }
 
@@ -47,13 +66,19 @@ func (f *faults) rest(reason *bool, on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	*reason = on
-	f.killer.rest(f.calm || f.paused)
-	f.stopper.rest(f.calm || f.paused)
+	resting := f.calm || f.paused || !f.running
+	f.killer.rest(resting)
+	f.stopper.rest(resting)
+	if resting {
+		f.points.Chaos.Store(0)
+	} else {
+		f.points.Chaos.Store(f.chaos)
+	}
 }
 
 // tooLate is by how much a decision may miss its time. What the machine, or the decision
 // before, has held up for longer is left out: many at once would be another test.
-const tooLate = 50 * time.Millisecond
+const tooLate = 200 * time.Millisecond
 
 // until waits for a time since begin. go on: ctx has not ended; late: it is too late.
 func until(ctx context.Context, begin time.Time, at time.Duration) (goOn, late bool) {

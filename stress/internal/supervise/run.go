@@ -14,9 +14,13 @@ import (
 type Options struct {
 	Shape    scenario.Shape
 	Duration time.Duration
-	Hang     time.Duration // no progress for so long is a hang
-	KillRate float64       // kills a second
-	StopRate float64       // stops a second
+	Hang     time.Duration   // no progress for so long is a hang
+	KillRate float64         // kills a second
+	StopRate float64         // stops a second
+	Points   bool            // kill at every point, and count who comes by there
+	Chaos    uint32          // delays at the marks: ChaosLight, ChaosHeavy; 0: none
+	Marks    []string        // their names, if this program has them
+	Covered  map[string]bool // the marks at which somebody has been killed before
 	Seed     uint64
 	Progress *report.Progress // may be nil
 	Keep     bool             // keep the evidence of a run that passes, too
@@ -24,6 +28,10 @@ type Options struct {
 
 // SetupPatience is how long the workers may take to attach.
 const setupPatience = 20 * time.Second
+
+// coverPatience is how much longer than planned a run may take to kill somebody at every
+// point.
+const coverPatience = 10 * time.Second
 
 // calm is the part of a run, at its end, in which nobody is harmed: what must
 // get going again has to do so there.
@@ -81,6 +89,10 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 	a.Seed.Store(opts.Seed)
 	if plan.Crowd {
 		a.Crowd.Store(uint32(opts.Shape.Lanes))
+	}
+	if opts.Points || opts.Chaos != 0 {
+		a.Points().SetNames(opts.Marks)
+		a.Points().Watched.Store(1)
 	}
 	if plan.Setup != nil {
 		plan.Setup(a)
@@ -167,7 +179,7 @@ func (s *session) work(work context.Context, finish context.CancelFunc) ending {
 		<-quiet
 	}()
 	limit := s.begin.Add(s.opts.Duration - s.calm())
-	end := s.watch(func(now time.Time) bool { return now.After(limit) })
+	end := s.watch(func(now time.Time) bool { return now.After(limit) && !s.uncovered(now.Sub(limit)) })
 	if end != ended {
 		return end
 	}
@@ -185,6 +197,17 @@ func (s *session) work(work context.Context, finish context.CancelFunc) ending {
 	}
 	limit = time.Now().Add(s.calm())
 	return s.watch(func(now time.Time) bool { return now.After(limit) })
+}
+
+// uncovered says, when the time is over by past, that there are points left to kill
+// somebody at. Then the killer is to look for these alone.
+func (s *session) uncovered(past time.Duration) bool {
+	k := s.faults.killer
+	if !s.opts.Points || past > coverPatience || s.plan.NoKills || k.left.Load() == 0 {
+		return false
+	}
+	k.hunt()
+	return true
 }
 
 // leave asks everybody to leave. Nobody new comes and nobody is killed, so

@@ -15,7 +15,12 @@ type snare struct {
 	at   int
 }
 
-const trapPatience = 20 * time.Millisecond // for the victim to walk into the trap
+// How long a trap waits for the victim to walk into it, and how long when nothing else is
+// left to do.
+const (
+	trapPatience = 20 * time.Millisecond
+	huntPatience = 10 * trapPatience
+)
 
 // lay sets a trap. nil: there is one already, or a lane has not left the last one yet.
 func (c *crew) lay(slot int, label uint32) *snare {
@@ -43,8 +48,8 @@ func (s *snare) lift() {
 
 // await waits until a lane stands in one of the traps, and returns that one; nil: none
 // came, or ctx ended.
-func await(ctx context.Context, traps []*snare) *snare {
-	for begin := time.Now(); time.Since(begin) < trapPatience; {
+func await(ctx context.Context, patience time.Duration, traps ...*snare) *snare {
+	for begin := time.Now(); time.Since(begin) < patience; {
 		for _, s := range traps {
 			if s.caught() {
 				return s

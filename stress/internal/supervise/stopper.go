@@ -56,12 +56,11 @@ func stopTime(r *rand.Rand) time.Duration {
 	return 100 * time.Microsecond << r.IntN(7)
 }
 
-// run stops until ctx ends; then all go on.
+// run stops until ctx ends. Who is stopped then goes on when the stopper is to rest.
 func (p *stopper) run(ctx context.Context, begin time.Time) {
 	if p.gaps.mean == 0 || p.crew.plan.NoKills {
 		return
 	}
-	defer p.rest(true)
 	for {
 		d := p.decide()
 		goOn, late := until(ctx, begin, d.at)
@@ -100,7 +99,7 @@ func (p *stopper) halt(ctx context.Context, d halt) {
 	var s *snare
 	if d.label != 0 {
 		why += fmt.Sprintf(" at %q", p.crew.plan.LabelName(d.label))
-		if s = p.crew.lay(d.slot, d.label); s == nil || await(ctx, []*snare{s}) == nil {
+		if s = p.crew.lay(d.slot, d.label); s == nil || await(ctx, trapPatience, s) == nil {
 			why += ", where it did not come"
 		}
 	}

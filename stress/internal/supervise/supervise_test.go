@@ -96,6 +96,20 @@ var testPlans = []*scenario.Plan{
 	}),
 	unready(),
 	lateComer(),
+	reacher(),
+}
+
+// reacher is a scenario with traps, of which nobody comes to the last.
+func reacher() *scenario.Plan {
+	p := testPlan("reacher", func(l *scenario.Lane, area *testArea) error {
+		l.Reach(scenario.LabelOwn)
+		l.Reach(scenario.LabelOwn + 1)
+		work(l)
+		return nil
+	})
+	p.Labels = []string{"first", "second", "nowhere"}
+	p.Traps = []uint32{scenario.LabelOwn, scenario.LabelOwn + 1}
+	return p
 }
 
 // lateComer is a scenario whose workers take their time to come in place of another.
@@ -266,7 +280,7 @@ func TestMostKills(t *testing.T) {
 		asked, most float64
 		mean        time.Duration
 	}{{100, 0, 10 * time.Millisecond}, {100, 5, 200 * time.Millisecond}, {2, 5, 500 * time.Millisecond}, {0, 5, 0}} {
-		k := newKiller(&crew{plan: &scenario.Plan{MostKills: c.most}}, c.asked, 1)
+		k := newKiller(&crew{plan: &scenario.Plan{MostKills: c.most}}, Options{KillRate: c.asked, Seed: 1})
 		if k.gaps.mean != c.mean {
 			t.Errorf("%+v: %v between two kills", c, k.gaps.mean)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"interlock/stress/internal/arena"
+	"interlock/stress/internal/procfs"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
 )
@@ -42,12 +43,16 @@ func Work(args []string) int {
 	w := scenario.NewWorker(a, slot, gen)
 	w.Slot.PID.Store(uint32(os.Getpid()))
 	w.Slot.Gen.Store(gen)
+	if points := a.Points(); int(points.Victim.Load()) == slot+1 {
+		procfs.Humble(os.Getpid(), points.Idle.Load() != 0)
+	}
 	body, err := plan.Attach(w)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "stress: attaching: %v\n", err)
 		w.Slot.State.Store(arena.SlotBroken)
 		return int(report.Setup)
 	}
+	w.Observe(plan)
 	w.Slot.State.Store(arena.SlotReady)
 	for a.Phase.Load() == arena.PhaseStart {
 		time.Sleep(200 * time.Microsecond)
