@@ -252,6 +252,15 @@ var otherMutants = []Mutant{
 		Edits: []Edit{{"seqlock/doublebuffer.go", "b.v[(odd/2+1)%2] = *src", "b.v[(odd/2)%2] = *src"}},
 	},
 	{
+		Name: "semaphore-named-too-soon",
+		Bug:  "a named semaphore has its name before it has its permits",
+		Run:  runSegment,
+		Edits: []Edit{
+			{"semaphore/named.go", "\tn.Init(c.permits) // N3\n", ""},
+			{"semaphore/named.go", "\tmark.At(\"semaphore.Open linked not tidied\")\n", "\tmark.At(\"semaphore.Open linked not tidied\")\n\tn.Init(c.permits)\n"},
+		},
+	},
+	{
 		Name:  "two-initialisers",
 		Bug:   "the initialiser's lock is not taken",
 		Run:   runSegment,

@@ -110,6 +110,12 @@ func conducted(t *testing.T, hang time.Duration, conduct func(c *crew)) *report.
 	})
 }
 
+func stopped(c *crew) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.still
+}
+
 // While a worker is stopped it is no hang that nobody does anything, and it is not dead.
 func TestStoppedIsNotHung(t *testing.T) {
 	const hang = 300 * time.Millisecond
@@ -135,10 +141,10 @@ func TestTheStoppedAreKilledToo(t *testing.T) {
 		for begin := time.Now(); !c.ready(0) && time.Since(begin) < patience; {
 			time.Sleep(time.Millisecond)
 		}
-		c.resume(h)
-		if c.still != 0 || h.still {
-			t.Errorf("%d count as stopped", c.still)
+		if n := stopped(c); n != 0 {
+			t.Errorf("%d count as stopped", n)
 		}
+		c.resume(h)
 	})
 	if r.Code != report.Pass || r.Kills != 1 || r.StoppedKills != 1 {
 		t.Errorf("code %d, %d kills, %d of them of the stopped", r.Code, r.Kills, r.StoppedKills)
@@ -156,8 +162,8 @@ func TestStopsEndInTime(t *testing.T) {
 					if !st.Pause() {
 						return
 					}
-					if c := st.(*stage).crew; c.still != 0 {
-						t.Errorf("%d are stopped in a pause", c.still)
+					if n := stopped(st.(*stage).crew); n != 0 {
+						t.Errorf("%d are stopped in a pause", n)
 					}
 					pauses++
 					st.Resume()
