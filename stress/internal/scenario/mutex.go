@@ -58,7 +58,7 @@ func mutexPlan() *Plan {
 		Shape:    Shape{Procs: 4, Lanes: 8},
 		Least:    Shape{Procs: 1, Lanes: 1},
 		Traps:    []uint32{LabelInside, labelOpened, labelHalf, labelClosed, labelRepairing},
-		Held:     []uint32{LabelInside, labelOpened, labelHalf, labelClosed, labelRepairing},
+		Held:     []uint32{LabelInside, labelOpened, labelHalf, labelClosed},
 		Marks:    []string{"E-M"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[mutexArea]() },
 		Attach: func(w *Worker) (Body, error) {

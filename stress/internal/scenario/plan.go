@@ -46,7 +46,9 @@ type Plan struct {
 	MostKills float64
 
 	// Traps are labels at which a worker can be made to stand still and be
-	// killed; those in Held are inside the lock, so that a repair is due.
+	// killed; those in Held are inside the lock, so that a repair on behalf of who is
+	// killed there is due. Inside a repair is not among them: if the next one to repair
+	// is killed, too, the one after that learns of the last one to die and of the first.
 	Traps []uint32
 	Held  []uint32
 

@@ -74,7 +74,7 @@ const longestPatience = time.Millisecond
 const modeCalm = 1
 
 func timeoutsPlan() *Plan {
-	held := []uint32{labelOpened, labelHalf, labelClosed, labelRepairing, labelBoxed}
+	held := []uint32{labelOpened, labelHalf, labelClosed, labelBoxed}
 	var p *prompter
 	return &Plan{
 		Name:     "timeouts",
@@ -83,7 +83,7 @@ func timeoutsPlan() *Plan {
 		Duration: 2500 * time.Millisecond,
 		Shape:    Shape{Procs: 4, Lanes: 4},
 		Least:    Shape{Procs: groups, Lanes: 1},
-		Traps:    append(held[:len(held):len(held)], LabelInside),
+		Traps:    append(held[:len(held):len(held)], LabelInside, labelRepairing),
 		Held:     held,
 		Marks:    []string{"E-"},
 		Area:     func(procs, lanes int) int { return arena.SizeOf[timeoutsArea]() },
