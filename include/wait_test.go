@@ -1,0 +1,200 @@
+package include
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"interlock/internal/proctest"
+	"interlock/mutex"
+)
+
+// await waits once in Go, and says what WaitContext returned.
+func (d desk) await(t *testing.T, ctx context.Context) <-chan error {
+	t.Helper()
+	before := proctest.Sleepers(os.Getpid())
+	done := make(chan error, 1)
+	go func() {
+		d.Mu.Lock()
+		defer d.Mu.Unlock()
+		done <- d.Made.WaitContext(ctx, &d.Mu)
+	}()
+	proctest.AwaitSleepers(t, os.Getpid(), before+1)
+	return done
+}
+
+func TestSignalsPassBothWays(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		p := d.peer(t)
+		for range 20 {
+			done := d.await(t, context.Background())
+			start := time.Now()
+			p.do("signal", "ok")
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			inTime(t, "from C to Go", start)
+			p.do("lock", "ok")
+			p.asleep(t, "wait")
+			start = time.Now()
+			d.Made.Signal()
+			p.Expect("ok")
+			inTime(t, "from Go to C", start)
+			p.do("unlock", "ok")
+		}
+		if n := field[uint32](&d.Made, "waiters"); n != 0 {
+			t.Errorf("%d waiters with nobody left", n)
+		}
+	})
+}
+
+// inTime is for what needs no look.
+func inTime(t *testing.T, what string, start time.Time) {
+	t.Helper()
+	if took := time.Since(start); proctest.TooLate(took) {
+		t.Errorf("%s took %v", what, took)
+	}
+}
+
+func TestABroadcastReachesBothKinds(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		var peers []peer
+		for range 3 {
+			p := d.peer(t)
+			p.do("lock", "ok")
+			p.asleep(t, "wait and unlock")
+			peers = append(peers, p)
+		}
+		first, second := d.await(t, context.Background()), make(chan error, 1)
+		go func() { // the second of a process sleeps in no kernel
+			d.Mu.Lock()
+			defer d.Mu.Unlock()
+			second <- d.Made.WaitContext(context.Background(), &d.Mu)
+		}()
+		proctest.Until(t, "five waiters", func() bool { return field[uint32](&d.Made, "waiters") == 5 })
+		d.Mu.Lock() // the last has let go of the mutex: it waits
+		d.Mu.Unlock()
+		d.peer(t).do("broadcast", "ok")
+		for _, p := range peers {
+			p.Expect("ok")
+		}
+		if err := errors.Join(<-first, <-second); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDeadlinesEndWaits(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		p := d.peer(t)
+		p.do("lock", "ok")
+		for _, ms := range []string{"-5", "0", "3", "120"} { // the last is longer than a look
+			p.do("wait "+ms, "ETIMEDOUT")
+		}
+		if d.Mu.TryLock() {
+			t.Fatal("C returned without the mutex")
+		}
+		q := d.peer(t)
+		q.do("lock 0", "ETIMEDOUT", "lock 70", "ETIMEDOUT", "unlock", "EPERM", "wait", "EPERM")
+		p.do("unlock", "ok")
+		q.do("lock 0", "ok", "unlock", "ok")
+		if n := field[uint32](&d.Made, "waiters"); n != 0 {
+			t.Errorf("%d waiters with nobody left", n)
+		}
+	})
+}
+
+// The look of the header: nobody wakes these waiters. P-M1, P-C3.
+func TestWakesThatDiedAreMadeUpFor(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		p := d.peer(t)
+		p.do("lock", "ok")
+		p.asleep(t, "wait")
+		start := time.Now()
+		word(&d.Made).Add(1) // E-C2, and then its process was killed
+		p.Expect("ok")
+		proctest.Within(t, "a signal without its wake", start)
+
+		// Held by C when we free the word without the wake that is due.
+		q := d.peer(t)
+		p.do("unlock", "ok")
+		d.Mu.Lock()
+		q.asleep(t, "lock")
+		start = time.Now()
+		release(&d.Mu)
+		q.Expect("ok")
+		proctest.Within(t, "an unlock without its wake", start)
+		q.do("unlock", "ok")
+	})
+}
+
+// What a plain glibc program cannot promise: it sleeps beside a free mutex, and beside
+// a permit, until somebody else comes (P-M1, P-M2, P-S2).
+func TestPlainGlibcHasNoLook(t *testing.T) {
+	d := newDesk(t, "C")
+	locker, poster := d.peer(t), d.peer(t)
+	locker.do("init", "ok")
+	d.Mu.Lock()
+	locker.asleep(t, "plain lock")
+	release(&d.Mu)
+	poster.asleep(t, "plain wait")
+	permit(&d.Permits)
+	const long = 10 * proctest.Promise
+	locker.Silent(long)
+	poster.Silent(0)
+	t.Logf("after %v, pthread_mutex_lock still sleeps beside a free mutex, sem_wait beside a permit", long)
+
+	// Another Go process that comes and goes does not help the locker, for there is no
+	// WAITERS in the word any more; one that waits itself does.
+	d.Mu.Lock()
+	d.Mu.Unlock()
+	locker.Silent(proctest.Promise)
+	d.Mu.Lock()
+	p := d.peer(t)
+	p.asleep(t, "lock") // sets WAITERS
+	d.Mu.Unlock()
+	locker.Expect("ok") // the kernel wakes who came first
+	locker.do("unlock", "ok")
+	p.Expect("ok")
+	p.do("unlock", "ok")
+	if err := d.Permits.Release(); err != nil { // wakes it: it is still counted
+		t.Error(err)
+	}
+	poster.Expect("ok")
+}
+
+func TestOwnerDeathInAWaitForASignal(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		p := d.peer(t)
+		p.do("lock", "ok")
+		p.asleep(t, "wait")
+		victim := d.peer(t)
+		victim.do("lock", "ok", "signal", "ok") // p is woken, and waits for the mutex
+		victim.Kill()
+		p.Expect("EOWNERDEAD")
+		p.do("wait", "EINVAL", "repaired", "ok", "unlock", "ok")
+
+		// Unlocked unrepaired: condemned, to both.
+		victim = d.peer(t)
+		victim.do("lock", "ok")
+		victim.Kill()
+		p.do("lock", "EOWNERDEAD", "unlock", "ok", "lock", "ENOTRECOVERABLE", "lock 0", "ENOTRECOVERABLE")
+		if err := d.Mu.LockContext(context.Background()); !errors.Is(err, mutex.ErrNotRecoverable) {
+			t.Errorf("Go: %v", err)
+		}
+	})
+}
+
+func TestAMutexOfAnotherKindIsRefused(t *testing.T) {
+	d := newDesk(t, "C")
+	p := d.peer(t)
+	setKind(&d.Mu, 1)
+	p.do("lock", "EINVAL", "init", "EINVAL")
+	setKind(&d.Mu, 0)
+	p.do("lock", "ok", "unlock", "ok")
+	if kind := field[uint32](&d.Mu, "kind"); kind != 0x90 {
+		t.Errorf("kind %#x", kind)
+	}
+}
