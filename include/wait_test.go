@@ -25,37 +25,39 @@ func (d desk) await(t *testing.T, ctx context.Context) <-chan error {
 	return done
 }
 
+// A look would bring a lost signal too, in some 20 ms at the median: most are
+// to come by the wake.
 func TestSignalsPassBothWays(t *testing.T) {
 	each(t, func(t *testing.T, d desk) {
 		p := d.peer(t)
-		for range 20 {
-			done := d.await(t, context.Background())
-			start := time.Now()
-			p.do("signal", "ok")
-			if err := <-done; err != nil {
-				t.Fatal(err)
+		proctest.Measure(t, func() string {
+			var toGo, toC proctest.Times
+			for range 20 {
+				done := d.await(t, context.Background())
+				start := time.Now()
+				p.do("signal", "ok")
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				toGo = append(toGo, time.Since(start))
+				p.do("lock", "ok")
+				p.asleep(t, "wait")
+				start = time.Now()
+				d.Made.Signal()
+				p.Expect("ok")
+				toC = append(toC, time.Since(start))
+				p.do("unlock", "ok")
 			}
-			inTime(t, "from C to Go", start)
-			p.do("lock", "ok")
-			p.asleep(t, "wait")
-			start = time.Now()
-			d.Made.Signal()
-			p.Expect("ok")
-			inTime(t, "from Go to C", start)
-			p.do("unlock", "ok")
-		}
+			t.Logf("from C to Go: median %v; from Go to C: median %v", toGo.At(0.5), toC.At(0.5))
+			if max(toGo.At(0.5), toC.At(0.5)) > 10*time.Millisecond {
+				return "signals come late"
+			}
+			return ""
+		})
 		if n := field[uint32](&d.Made, "waiters"); n != 0 {
 			t.Errorf("%d waiters with nobody left", n)
 		}
 	})
-}
-
-// inTime is for what needs no look.
-func inTime(t *testing.T, what string, start time.Time) {
-	t.Helper()
-	if took := time.Since(start); proctest.TooLate(took) {
-		t.Errorf("%s took %v", what, took)
-	}
 }
 
 func TestABroadcastReachesBothKinds(t *testing.T) {

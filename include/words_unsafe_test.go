@@ -40,3 +40,5 @@ func release(m *mutex.Mutex) {
 
 // permit is what is left of a Release whose process was killed before the wake: E-S4.
 func permit(s *semaphore.Semaphore) { at[atomic.Uint64](unsafe.Pointer(s), 0).Add(1) }
+
+func mutexIn(mem []byte) *mutex.Mutex { return at[mutex.Mutex](unsafe.Pointer(&mem[0]), 0) }
