@@ -96,7 +96,7 @@ func TestAWriterInCDiesInItsWrite(t *testing.T) {
 			if err := d.Price.Load(ctx, &q); !errors.Is(err, seqlock.ErrWriterDead) {
 				t.Fatalf("Load: %v", err)
 			}
-			p.do("load 1000", "EOWNERDEAD", "table", fmt.Sprint(100+i)) // the write that was begun never happened
+			p.do("load 1000", "EOWNERDEAD", "update", "EOWNERDEAD", "load 0", "EOWNERDEAD", "table", fmt.Sprint(100+i)) // the write that was begun never happened
 			if d.Table.Load(&q); q != quoteOf(100+i) {
 				t.Errorf("double buffer: %+v", q)
 			}

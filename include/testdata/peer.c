@@ -268,6 +268,8 @@ int main(void)
 			puts((ilk_cond_broadcast(&b->made), "ok"));
 		else if (!strcmp(line, "watch"))
 			watch();
+		else if (!strcmp(line, "update"))
+			puts(name_of(ilk_seqlock_update(&b->price.lock, &q, sizeof q, NULL, add_one, NULL)));
 		else if (!strcmp(line, "tear"))
 			tear();
 		else if (!strcmp(line, "table"))

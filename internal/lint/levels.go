@@ -25,6 +25,7 @@ var programs = []string{"stress", "examples"}
 
 // levels has every package but those of programs.
 var levels = map[string]level{
+	"include":          words,
 	"internal/fence":   words,
 	"internal/inherit": words,
 	"internal/layout":  words,
