@@ -3,6 +3,7 @@ package include
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -57,6 +58,29 @@ func TestSignalsPassBothWays(t *testing.T) {
 		if n := field[uint32](&d.Made, "waiters"); n != 0 {
 			t.Errorf("%d waiters with nobody left", n)
 		}
+	})
+}
+
+// One signal for each turn, given by who waits at the mutex when C lets go of it: if C
+// read the sequence only then, no look would find what it has missed.
+func TestNoSignalIsMissedBeforeTheSleep(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		const rounds = 20000
+		p := d.peer(t)
+		p.Send(fmt.Sprintf("turns %d", rounds))
+		for i, end := 0, time.Now().Add(proctest.Patience); i < rounds; {
+			d.Mu.Lock()
+			if d.Inside == 0 {
+				d.Inside = 1
+				d.Made.Signal()
+				i++
+			}
+			d.Mu.Unlock()
+			if time.Now().After(end) {
+				t.Fatalf("turn %d of %d was not taken", i, rounds)
+			}
+		}
+		p.Expect("ok")
 	})
 }
 

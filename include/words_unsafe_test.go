@@ -42,3 +42,7 @@ func release(m *mutex.Mutex) {
 func permit(s *semaphore.Semaphore) { at[atomic.Uint64](unsafe.Pointer(s), 0).Add(1) }
 
 func mutexIn(mem []byte) *mutex.Mutex { return at[mutex.Mutex](unsafe.Pointer(&mem[0]), 0) }
+
+func semaphoreIn(mem []byte, off uintptr) *semaphore.Semaphore {
+	return at[semaphore.Semaphore](unsafe.Pointer(&mem[0]), off)
+}

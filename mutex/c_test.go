@@ -245,6 +245,27 @@ func TestCondemnedByEither(t *testing.T) { // T22, P-M7
 	})
 }
 
+func TestPthreadMutexTimedlock(t *testing.T) {
+	f, b := newBoard(t)
+	c := cPeer(t, f)
+	if err := b.m.Init(); err != nil {
+		t.Fatal(err)
+	}
+	mustHold(t, &b.m)
+	c.do("timed 0", "deadline", "timed 30", "deadline")
+	c.asleep(t, "timed 60000", 1)
+	b.m.Unlock()
+	c.Expect("held")
+	c.do("unlock", "free", "timed 0", "held", "unlock", "free")
+
+	// A wait in C that timed out has left WAITERS behind: one wake for nobody.
+	mustHold(t, &b.m)
+	c.do("timed 1", "deadline")
+	b.m.Unlock()
+	bequeath(t, f)
+	c.do("timed 60000", "dead", "consistent", "ok", "unlock", "free")
+}
+
 func TestAStoppedCHolderIsNotDead(t *testing.T) { // P-K8
 	f, b := newBoard(t)
 	c := cPeer(t, f)

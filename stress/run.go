@@ -71,9 +71,9 @@ func judgeThresholds(o *options, results []*report.Result, args []string, lines 
 			code = report.Late
 		}
 	}
-	for i, r := range results {
+	for _, r := range results {
 		if len(r.Missed) > 0 && r.Folder == "" {
-			o.leave(o.plans[i], r, args, lines)
+			o.leave(scenario.Match(r.Name)[0], r, args, lines)
 		}
 	}
 	return code
@@ -96,6 +96,12 @@ func runAll(ctx context.Context, o *options, marks, args []string, lines, errs i
 			code = report.Interrupted
 			break
 		}
+		if p.Missing != nil {
+			if why := p.Missing(); why != "" { // neither passed nor failed
+				fmt.Fprintf(lines, "SKIP %-11s %s\n", p.Name, strings.ReplaceAll(why, "\n", "\n  "))
+				continue
+			}
+		}
 		settings := o.settings(p, progress)
 		settings.Marks, settings.Covered = marks, covered
 		r := supervise.Run(ctx, p, settings)
@@ -111,6 +117,9 @@ func runAll(ctx context.Context, o *options, marks, args []string, lines, errs i
 		if r.Code.Fails() {
 			o.leave(p, r, args, lines)
 		}
+	}
+	if len(results) == 0 && code == report.Pass {
+		code = report.Setup // nothing was shown
 	}
 	return results, code
 }

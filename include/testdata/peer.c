@@ -127,6 +127,19 @@ static int storm(int slot, int makes, unsigned seed)
 	return 0;
 }
 
+/* turns takes its turn n times, and hears of it by one signal each. */
+static int turns(int n)
+{
+	volatile uint64_t *turn = &b->inside;
+	int err = ilk_mutex_lock(&b->mu, NULL);
+	while (!err && n-- > 0) {
+		while (!err && *turn != 1)
+			err = ilk_cond_wait(&b->made, &b->mu, NULL);
+		*turn = 0;
+	}
+	return err ? err : ilk_mutex_unlock(&b->mu);
+}
+
 /* ---- seqlocks ---- */
 
 static void add_one(void *copy, void *arg)
@@ -222,6 +235,8 @@ static int order(const char *line)
 	}
 	if (sscanf(line, "updates %d", &x) == 1)
 		return updates(x);
+	if (sscanf(line, "turns %d", &x) == 1)
+		return turns(x);
 	if (sscanf(line, "storm %d %d %u", &x, &y, &seed) == 3)
 		return storm(x, y, seed);
 	if (sscanf(line, "load %d", &x) == 1) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 struct board {
 	pthread_mutex_t m;
@@ -26,6 +27,8 @@ static const char *word(int err)
 		return "condemned";
 	case EBUSY:
 		return "busy";
+	case ETIMEDOUT:
+		return "deadline";
 	}
 	return strerror(err);
 }
@@ -42,6 +45,17 @@ static int init(pthread_mutex_t *m, int robust, int shared, int type)
 	if (type >= 0) /* any type, the normal one too, turns lock elision off and says so */
 		pthread_mutexattr_settype(&a, type);
 	return pthread_mutex_init(m, &a);
+}
+
+static int timedlock(pthread_mutex_t *m, int ms)
+{
+	struct timespec t; /* a time of day: POSIX has no other */
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000L;
+	if (t.tv_nsec >= 1000000000L)
+		t.tv_sec++, t.tv_nsec -= 1000000000L;
+	return pthread_mutex_timedlock(m, &t);
 }
 
 /* crowd increments the counter n times, as the Go crowd does. */
@@ -76,6 +90,8 @@ int main(void)
 		line[strcspn(line, "\n")] = 0;
 		if (!strcmp(line, "lock"))
 			puts(word(pthread_mutex_lock(&b->m)));
+		else if (sscanf(line, "timed %d", &x) == 1)
+			puts(word(timedlock(&b->m, x)));
 		else if (!strcmp(line, "try"))
 			puts(word(pthread_mutex_trylock(&b->m)));
 		else if (!strcmp(line, "unlock"))

@@ -45,6 +45,13 @@ type Plan struct {
 	// MostKills bounds the kills a second, whatever was asked for; 0: it does not.
 	MostKills float64
 
+	// MostLanes bounds the goroutines of a worker; 0: Most does.
+	MostLanes int
+
+	// Missing is what this machine lacks for it, "" if nothing: then it is skipped, which is
+	// neither passed nor failed. May be nil.
+	Missing func() string
+
 	// Traps are labels at which a worker can be made to stand still and be
 	// killed; those in Held are inside the lock, so that a repair on behalf of who is
 	// killed there is due. Inside a repair is not among them: if the next one to repair
@@ -77,8 +84,11 @@ const (
 
 // Most is how many goroutines a worker of this scenario may have.
 func (p *Plan) Most() int {
-	if p.Crowd {
+	switch {
+	case p.Crowd:
 		return mostCrowd
+	case p.MostLanes > 0:
+		return p.MostLanes
 	}
 	return mostLanes
 }
@@ -160,6 +170,7 @@ func All() []*Plan {
 		deadWaiterPlan(),
 		herdPlan(),
 		timeoutsPlan(),
+		interopPlan(),
 	}
 }
 

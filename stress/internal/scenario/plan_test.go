@@ -25,7 +25,7 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"lost-update", "mutex", "semaphore", "condvar", "seqlock", "segment", "herd", "timeouts"} {
+	for _, name := range []string{"lost-update", "mutex", "semaphore", "condvar", "seqlock", "segment", "herd", "timeouts", "interop"} {
 		if !seen[name] {
 			t.Errorf("no scenario %s", name)
 		}
