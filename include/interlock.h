@@ -106,6 +106,9 @@ static inline struct timespec ilk_look_(const struct timespec *deadline)
 	return deadline && ilk_before_(deadline, &look) ? *deadline : look;
 }
 
+/* Never the private futex operations: they reach no other process (P-G5). */
+static inline void ilk_wake_(uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
+
 /* ---- mutex ---- */
 
 /* A mutex.Mutex. Zero bytes are one, for the functions below. A pthread_mutex_t is as
@@ -165,8 +168,9 @@ static inline int ilk_mutex_init(struct ilk_mutex *m)
  * ENOTRECOVERABLE, EINVAL.
  *
  * Use it rather than pthread_mutex_lock, which sleeps on when the wake it waits for has
- * died, and, with a deadline in the past, rather than pthread_mutex_trylock, which keeps
- * a condemned mutex. */
+ * died, and takes a condemned mutex for an orphan if somebody died who had just learned
+ * that it is condemned; and, with a deadline in the past, rather than
+ * pthread_mutex_trylock, which keeps a condemned mutex. */
 static inline int ilk_mutex_lock(struct ilk_mutex *m, const struct timespec *deadline)
 {
 	int err = ilk_mutex_init(m);
@@ -174,6 +178,10 @@ static inline int ilk_mutex_lock(struct ilk_mutex *m, const struct timespec *dea
 		return err;
 	for (;;) {
 		struct timespec look = ilk_look_(deadline);
+		if (__atomic_load_n(&m->owner, __ATOMIC_SEQ_CST) == ILK_NOT_RECOVERABLE) { /* whatever the word says */
+			ilk_wake_(&m->word, 1); /* the next must learn of it too (P-M7) */
+			return ENOTRECOVERABLE;
+		}
 		err = pthread_mutex_clocklock(ilk_pthread(m), CLOCK_MONOTONIC, &look);
 		if (err != ETIMEDOUT || ilk_passed_(deadline))
 			return err;
@@ -207,9 +215,6 @@ ILK_ASSERT(sizeof(struct ilk_cond) == 16);
 ILK_AT(ilk_cond, seq, 0);
 ILK_AT(ilk_cond, waiters, 4);
 ILK_AT(ilk_cond, casts, 8);
-
-/* Never the private futex operations: they reach no other process (P-G5). */
-static inline void ilk_wake_(uint32_t *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0); }
 
 /* ilk_await_ waits until *word is no longer seen. The kernel reports a wake and a
  * time-out never both, so a wait that ends by its deadline has used up no signal. */

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"interlock/internal/proctest"
+	"interlock/internal/robust"
 	"interlock/mutex"
 )
 
@@ -210,6 +211,40 @@ func TestOwnerDeathInAWaitForASignal(t *testing.T) {
 		if err := d.Mu.LockContext(context.Background()); !errors.Is(err, mutex.ErrNotRecoverable) {
 			t.Errorf("Go: %v", err)
 		}
+	})
+}
+
+// Condemned stays condemned: also when one died who had just learned of it and still
+// had the word, and when glibc's trylock keeps the word.
+func TestCondemnedStaysCondemned(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		p, try := d.peer(t), d.peer(t)
+		victim := d.peer(t)
+		victim.do("lock", "ok")
+		victim.Kill()
+		p.do("lock", "EOWNERDEAD", "unlock", "ok", "lock", "ENOTRECOVERABLE")
+		try.do("plain try", "ENOTRECOVERABLE")
+		if v := field[uint32](&d.Mu, "word"); v != uint32(try.Pid) {
+			t.Logf("this glibc's trylock has let go of it: %#x", v)
+		}
+		p.do("lock", "ENOTRECOVERABLE")
+		condemned := func() {
+			t.Helper()
+			if err := d.Mu.LockContext(context.Background()); !errors.Is(err, mutex.ErrNotRecoverable) {
+				t.Errorf("Go: %v", err)
+			}
+		}
+		condemned()
+		try.Kill() // it still has the word: it is in no list of glibc's
+		p.do("lock", "ENOTRECOVERABLE")
+		condemned()
+		setWord(&d.Mu, robust.OwnerDied) // as the kernel marks it for a locker that dies before it lets go
+		p.do("lock", "ENOTRECOVERABLE", "lock 0", "ENOTRECOVERABLE")
+		condemned()
+		p.do("plain lock", "EOWNERDEAD") // this is what the others avoid
+		t.Log("pthread_mutex_lock takes a condemned mutex whose last locker died for an orphan")
+		p.do("unlock", "ok") // unrepaired: condemned again
+		condemned()
 	})
 }
 

@@ -30,6 +30,10 @@ func setKind(m *mutex.Mutex, kind uint32) {
 	at[atomic.Uint32](unsafe.Pointer(m), robust.OffKind).Store(kind)
 }
 
+func setWord(m *mutex.Mutex, v uint32) {
+	at[atomic.Uint32](unsafe.Pointer(m), robust.OffWord).Store(v)
+}
+
 // release is what is left of an Unlock whose process was killed before the wake: E-M5.
 func release(m *mutex.Mutex) {
 	w := at[atomic.Uint32](unsafe.Pointer(m), robust.OffWord)
