@@ -54,7 +54,8 @@ import (
 // LockContext that succeeds, for n < m.
 //
 // The layout is that of glibc's pthread_mutex_t on 64-bit Linux; after Init, C
-// programs can use it as a robust, process-shared mutex.
+// programs can use it as a robust, process-shared mutex. (On arm64 C's type is 8
+// bytes longer: see docs/abi.md.) include/interlock.h is the C side, ready to use.
 //
 //	offset  field    written by
 //	 0      word     all, by CAS: see word.go
