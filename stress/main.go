@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"interlock/stress/internal/bench"
+	"interlock/stress/internal/demo"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/supervise"
 )
@@ -20,6 +21,9 @@ func main() {
 	}
 	if len(args) > 0 && args[0] == bench.WorkerCommand {
 		os.Exit(bench.Work(args[1:]))
+	}
+	if len(args) > 0 && args[0] == demo.WorkerCommand {
+		os.Exit(demo.Work(args[1:]))
 	}
 	os.Exit(int(dispatch(args, os.Stdout, os.Stderr)))
 }
@@ -37,6 +41,7 @@ func commands() []command {
 		{"list", "the scenarios, one line each", cmdList},
 		{"selftest", "build broken variants of the library; each must be caught", cmdSelftest},
 		{"bench", "speed beside what one would use instead: bench [NAME…] [flags]", cmdBench},
+		{"demo", "see what goes wrong between processes, and why: demo [NAME] [flags]", cmdDemo},
 		{"inspect", "who holds, waits for and died with what in shared memory, and what to do: inspect WHAT… [flags]", cmdInspect},
 		{"clean", "remove what stress itself left behind", cmdClean},
 	}
@@ -65,7 +70,7 @@ func dispatch(args []string, out, errs io.Writer) report.Code {
 	} else if guess := nearest(args[0], scenarioNames()); guess != "" {
 		fmt.Fprintf(errs, " Did you mean \"run %s\"?", guess)
 	}
-	fmt.Fprintln(errs, "\nCommands: run, list, selftest, bench, inspect, clean, help. Try: stress help")
+	fmt.Fprintln(errs, "\nCommands: run, list, selftest, bench, demo, inspect, clean, help. Try: stress help")
 	return report.Usage
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"interlock/stress/internal/bench"
+	"interlock/stress/internal/demo"
 	"interlock/stress/internal/leftover"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
@@ -27,7 +28,7 @@ import (
 const asCommand = "INTERLOCK_STRESS_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	worker := len(os.Args) > 1 && (os.Args[1] == supervise.WorkerCommand || os.Args[1] == bench.WorkerCommand)
+	worker := len(os.Args) > 1 && (os.Args[1] == supervise.WorkerCommand || os.Args[1] == bench.WorkerCommand || os.Args[1] == demo.WorkerCommand)
 	if worker || os.Getenv(asCommand) != "" {
 		main()
 	}

@@ -20,6 +20,8 @@ Usage:
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
                                   source and run the fitting scenario: each must be caught
   stress bench [NAME…] [flags]    speed, measured in one run beside what one would use instead
+  stress demo [NAME] [flags]      what goes wrong between processes, shown with real ones, and the fix;
+                                  without NAME the list
   stress inspect [WHAT…] [flags]  who holds, waits for and died with what in shared memory, and what
                                   to do about it; WHAT is a segment's name, a path, /proc/PID/fd/N,
                                   sysv:ID or sysv:0xKEY; without it, every segment of Share's
@@ -32,6 +34,9 @@ Usage:
 	fmt.Fprintln(w, "\nFlags of bench:")
 	benchSet, _ := newBenchFlags(w)
 	benchSet.PrintDefaults()
+	fmt.Fprintln(w, "\nFlags of demo:")
+	demoSet, _ := newDemoFlags(w)
+	demoSet.PrintDefaults()
 	fmt.Fprintln(w, "\nFlags of inspect:")
 	inspectSet, _ := newInspectFlags(w)
 	inspectSet.PrintDefaults()
@@ -40,6 +45,7 @@ Exit codes:
   0 pass   1 an invariant broke   2 usage   3 a hang or lost wake-up
   4 set-up or resources   5 a worker died unasked   6 a threshold missed
   130 interrupted (the partial report is still printed)
+  Of demo: 0 the broken version broke and the fixed ones held   1 not so
   Of inspect: 0 nothing to do   1 somebody has to act   2 usage   4 cannot be looked at
 
 The verdict line:

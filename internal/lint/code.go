@@ -34,8 +34,8 @@ const (
 )
 
 // futexDirs name futex calls: the package that makes them, and those that
-// recognise sleepers in /proc.
-var futexDirs = []string{"futex", "internal/proctest", "stress/internal/procfs"}
+// recognise sleepers in /proc, and the one that shows how not to.
+var futexDirs = []string{"futex", "internal/proctest", "stress/internal/procfs", "stress/internal/demo/wrongfutex"}
 
 // futexNumbers are the system call numbers of futex_waitv (P-K13) and of futex2's
 // wake, wait and requeue, the same on every architecture.

@@ -51,6 +51,16 @@ func AsleepOn(pid, tid int) ([]uint64, error) {
 	return nil, nil
 }
 
+// InFutex says whether a thread sleeps in a futex call, shared or not.
+func InFutex(pid, tid int) bool {
+	text, err := os.ReadFile(taskDir(pid) + "/" + strconv.Itoa(tid) + "/syscall")
+	if err != nil {
+		return false
+	}
+	call, ok := parseCall(string(text))
+	return ok && call[0] == unix.SYS_FUTEX
+}
+
 // parseCall understands a line of /proc/PID/task/TID/syscall: the number and the
 // arguments. It is not ok for a thread that runs, or is stopped.
 func parseCall(line string) (call [4]uint64, ok bool) {

@@ -1,0 +1,228 @@
+package demo
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/stress/internal/report"
+)
+
+// The test binary is its own process of a demo: see Stage.start.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == WorkerCommand {
+		os.Exit(Work(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+var runs = flag.Int("runs", 0, "how often each broken version is run, on one CPU and on all (0: 3 times, and 100 with INTERLOCK_LONG=1)")
+
+func rounds() int {
+	switch {
+	case *runs > 0:
+		return *runs
+	case os.Getenv("INTERLOCK_LONG") != "":
+		return 100
+	}
+	return 3
+}
+
+// What is broken must be so in at least 99 of 100 runs, within a second; what is right
+// never.
+func TestEachShowsWhatItMust(t *testing.T) {
+	for _, d := range All() {
+		t.Run(d.Name, func(t *testing.T) {
+			if d.cannot != nil && d.cannot() != "" {
+				t.Skip(d.cannot())
+			}
+			t.Run("all CPUs", func(t *testing.T) { shows(t, d) })
+			t.Run("one CPU", func(t *testing.T) {
+				defer onOneCPU(t)()
+				shows(t, d)
+			})
+		})
+	}
+}
+
+func shows(t *testing.T, d *Demo) {
+	misses, slow, tries, rounds := 0, 0, 0, rounds()
+	for range rounds {
+		begun := time.Now()
+		r, n, err := runBroken(context.Background(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tries += n
+		if r.Wrong == 0 {
+			misses++
+		} else if time.Since(begun) > enough {
+			slow++
+		}
+	}
+	t.Logf("%d CPUs: %d of %d broken, %d of them after more than %v, %d tries", cpus(), rounds-misses, rounds, slow, enough, tries)
+	if (misses+slow)*100 > rounds {
+		t.Errorf("%d of %d runs showed nothing, and %d too late", misses, rounds, slow)
+	}
+	for _, v := range d.Fixes {
+		for range (rounds + 9) / 10 {
+			r, err := run(context.Background(), d, v)
+			if err != nil || r.Wrong != 0 {
+				t.Errorf("%s: %+v %v", v.Name, r, err)
+			}
+		}
+	}
+}
+
+// onOneCPU confines this thread, and so what it starts, to one CPU.
+func onOneCPU(t *testing.T) (undo func()) {
+	t.Helper()
+	var before, one unix.CPUSet
+	runtime.LockOSThread()
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := range len(before) * 64 {
+		if before.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.SchedSetaffinity(0, &before); err != nil {
+			t.Error(err)
+		}
+		runtime.UnlockOSThread()
+	}
+}
+
+// What a person sees: in 80 columns, with the code that runs.
+func TestPages(t *testing.T) {
+	for _, d := range All() {
+		t.Run(d.Name, func(t *testing.T) {
+			var out strings.Builder
+			code, err := Play(context.Background(), d, Options{Quiz: true, In: strings.NewReader(string(rune('a'+d.Quiz.Right)) + "\n")}, &out)
+			if err != nil || code != report.Pass {
+				t.Errorf("code %d, %v", code, err)
+			}
+			text := out.String()
+			for i, line := range strings.Split(text, "\n") {
+				if len(line) > width {
+					t.Errorf("line %d has %d columns: %s", i+1, len(line), line)
+				}
+			}
+			for _, want := range []string{"Right.", "What to use", "docs/learn/" + d.Name + ".md", "Why"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q", want)
+				}
+			}
+			for i := range len(text) {
+				if text[i] > '~' || text[i] < ' ' && text[i] != '\n' {
+					t.Fatalf("byte %#x in it", text[i])
+				}
+			}
+		})
+	}
+}
+
+// Every function that is shown exists.
+func TestWhatIsShownRuns(t *testing.T) {
+	for _, d := range All() {
+		for _, v := range append([]Version{d.Broken}, d.Fixes...) {
+			if len(v.Shows) == 0 {
+				t.Errorf("%s, %s: no code", d.Name, v.Name)
+			}
+			for _, f := range append(v.Shows, v.Parts...) {
+				if len(function(f)) == 0 {
+					t.Errorf("%s: no function %s", d.Name, f)
+				}
+			}
+		}
+	}
+}
+
+func TestAChangeIsShown(t *testing.T) {
+	from, to := Version{Shows: []string{"enterPlain"}}, Version{Shows: []string{"enterCAS"}}
+	plus, minus := 0, 0
+	for _, line := range change(from, to) {
+		switch line[0] {
+		case '+':
+			plus++
+		case '-':
+			minus++
+		}
+	}
+	if plus != 1 || minus != 2 {
+		t.Errorf("%d lines come and %d go: %q", plus, minus, change(from, to))
+	}
+	for _, line := range change(from, from) {
+		if line[0] != ' ' {
+			t.Errorf("no change, and yet %q", line)
+		}
+	}
+}
+
+func TestTwentySchedulesOfWhichEighteenLose(t *testing.T) {
+	lost := 0
+	all := merges("LAS", "las")
+	for _, s := range all {
+		if n := outcome(s); n == 1 {
+			lost++
+		} else if n != 2 {
+			t.Errorf("%s: %d", s, n)
+		}
+	}
+	if len(all) != 20 || lost != 18 {
+		t.Errorf("%d of %d", lost, len(all))
+	}
+}
+
+// A prediction that is wrong is said to be, and none is no reason to stop.
+func TestQuiz(t *testing.T) {
+	q := Quiz{Question: "Which?", Choices: []string{"one", "two"}, Right: 1, Because: "It is so."}
+	for answer, want := range map[string]string{"b\n": "Right.", "B)\n": "Right.", "a\n": "It is b.", "\n": "None", "": "None"} {
+		var out strings.Builder
+		(&printer{&out}).ask(q, strings.NewReader(answer))
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("to %q it says %q", answer, out.String())
+		}
+	}
+}
+
+// A run that does not end is a fault of a version that is right, and no verdict on one
+// that is not.
+func TestAHangIsFound(t *testing.T) {
+	st, err := newStage(lostUpdate, "plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.dismiss()
+	limit := patience
+	patience = 50 * time.Millisecond
+	defer func() { patience = limit }()
+	if err := st.until("never", func() bool { return false }); err == nil || !strings.Contains(err.Error(), "never") {
+		t.Error(err)
+	}
+}
+
+func TestNoProcessStays(t *testing.T) {
+	if _, err := run(context.Background(), privateFutex, privateFutex.Broken); err != nil {
+		t.Fatal(err)
+	}
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, list := range lists {
+		if left, _ := os.ReadFile(list); len(left) > 0 {
+			t.Errorf("processes left behind: %s", left)
+		}
+	}
+}

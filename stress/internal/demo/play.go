@@ -1,0 +1,220 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"interlock/stress/internal/report"
+)
+
+// Options say how a demo is shown.
+type Options struct {
+	Fixed bool // only the versions that are right
+	Quiz  bool // ask for a prediction first
+	In    io.Reader
+}
+
+// enough is how long a broken version is given to show what it must. Nearly always
+// it does so at once.
+const enough = time.Second
+
+// Play shows a demo. It passes if the broken version showed what it must, and those
+// that are right held.
+func Play(ctx context.Context, d *Demo, o Options, out io.Writer) (report.Code, error) {
+	p := &printer{out}
+	p.line("%s: %s", d.Name, d.Title)
+	p.line("%s", strings.Repeat("=", min(width, len(d.Name)+2+len(d.Title))))
+	p.line("")
+	p.prose(d.Story)
+	if d.Live != "" {
+		p.line("")
+		p.prose("(" + d.Live + ")")
+	}
+	if !o.Fixed {
+		p.heading("The code of the processes")
+		p.code(listing(append(d.Broken.Shows, d.Broken.Parts...)))
+	}
+	if o.Quiz {
+		p.ask(d.Quiz, o.In)
+	}
+	if d.cannot != nil {
+		if why := d.cannot(); why != "" {
+			p.heading("It cannot be run here")
+			p.prose(why)
+			p.explain(d)
+			p.last(d)
+			return report.Pass, nil
+		}
+	}
+	return p.play(ctx, d, o)
+}
+
+func (p *printer) play(ctx context.Context, d *Demo, o Options) (report.Code, error) {
+	code := report.Pass
+	var costs []cost
+	if !o.Fixed {
+		p.heading("Run")
+		r, tries, err := runBroken(ctx, d)
+		if err != nil {
+			return report.Setup, err
+		}
+		if tries > 1 {
+			p.line("    (run %d: those before went well, by luck)", tries)
+		}
+		p.result(r)
+		p.line("    -> %s", verdict(r.Wrong > 0, "broken, as it must be", "it held this time: run it again"))
+		if r.Wrong == 0 {
+			code = report.Broke
+		}
+		costs = append(costs, cost{d.Broken, r.Ns})
+		p.explain(d)
+	}
+	for i, v := range d.Fixes {
+		p.heading(fixHeading(d, i))
+		if v.About != "" {
+			p.prose(v.About)
+			p.line("")
+		}
+		if o.Fixed && i == 0 {
+			p.code(v.code())
+		} else {
+			p.code(change(d.Broken, v))
+		}
+		p.line("")
+		r, err := run(ctx, d, v)
+		if err != nil {
+			return report.Broke, fmt.Errorf("the version that is right: %w", err)
+		}
+		p.result(r)
+		p.line("    -> %s", verdict(r.Wrong == 0, "it holds", "IT DOES NOT HOLD: this is a bug of interlock"))
+		if r.Wrong != 0 {
+			code = report.Broke
+		}
+		costs = append(costs, cost{v, r.Ns})
+	}
+	p.costs(d, costs)
+	p.last(d)
+	return code, nil
+}
+
+func verdict(ok bool, yes, no string) string {
+	if ok {
+		return yes
+	}
+	return no
+}
+
+func fixHeading(d *Demo, i int) string {
+	if i == 0 {
+		return "The fix, and the same run"
+	}
+	return "Another way: " + d.Fixes[i].Name
+}
+
+// runBroken runs until it is broken, or has had its time.
+func runBroken(ctx context.Context, d *Demo) (r *Result, tries int, err error) {
+	for begun := time.Now(); ; {
+		r, err = run(ctx, d, d.Broken)
+		tries++
+		if err != nil || r.Wrong > 0 || time.Since(begun) > enough {
+			return r, tries, err
+		}
+	}
+}
+
+// run lets the processes of one version run once.
+func run(ctx context.Context, d *Demo, v Version) (*Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	runtime.LockOSThread() // see Stage.start
+	defer runtime.UnlockOSThread()
+	st, err := newStage(d, v.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer st.dismiss()
+	r, err := d.try(st)
+	if errors.Is(err, errHang) && v.Name != d.Broken.Name {
+		return &Result{Wrong: 1, Notes: []string{err.Error()}}, nil
+	}
+	return r, err
+}
+
+// explain says how it came about.
+func (p *printer) explain(d *Demo) {
+	if len(d.Schedule.Rows) > 0 {
+		p.heading("The shortest way to get there")
+		p.schedule(d.Schedule)
+	}
+	if d.Extra != nil {
+		p.line("")
+		p.line("%s", strings.TrimRight(d.Extra(), "\n"))
+	}
+}
+
+// last is what remains to be said.
+func (p *printer) last(d *Demo) {
+	p.heading("Why")
+	p.prose(d.Why)
+	p.heading("What to use")
+	p.prose(d.Use)
+	p.line("\nTo read on: docs/learn/%s.md", d.Name)
+}
+
+// cost is what an operation takes.
+type cost struct {
+	version Version
+	ns      float64
+}
+
+func (p *printer) costs(d *Demo, list []cost) {
+	if d.Op == "" {
+		return
+	}
+	p.heading("What it costs")
+	p.line("    ns for each %s, in these runs:", d.Op)
+	for _, c := range list {
+		ns := "never ended"
+		if c.ns > 0 {
+			ns = strconv.FormatFloat(c.ns, 'f', 1, 64)
+		}
+		p.line("    %-22s %12s", c.version.Name, ns)
+	}
+}
+
+// ask puts the question, and says whether the answer was right. Without an answer it
+// goes on.
+func (p *printer) ask(q Quiz, in io.Reader) {
+	p.heading("What do you think?")
+	p.prose(q.Question)
+	for i, c := range q.Choices {
+		for j, line := range wrap(c, width-7) {
+			p.line("    %s %s", []string{string(rune('a'+i)) + ")", "  "}[min(j, 1)], line)
+		}
+	}
+	fmt.Fprint(p.out, "Your answer: ")
+	answer := ""
+	if in != nil {
+		answer, _ = bufio.NewReader(in).ReadString('\n')
+	}
+	right := string(rune('a' + q.Right))
+	switch answer = strings.ToLower(strings.Trim(strings.TrimSpace(answer), ")")); answer {
+	case "":
+		p.line("\nNone: then look.")
+	case right:
+		p.line("\nRight. %s", "See it happen:")
+	default:
+		p.line("\nSee for yourself. (It is %s.)", right)
+	}
+	if q.Because != "" && answer != "" {
+		p.prose(q.Because)
+	}
+}
