@@ -22,6 +22,9 @@ type Actor struct {
 	head    *header
 }
 
+// inherited is the descriptor of the memory: the first of exec.Cmd.ExtraFiles.
+const inherited = 3
+
 // oneCPU says that all processes of the demo share one CPU.
 var oneCPU bool
 
@@ -55,7 +58,7 @@ func store(p *uint64, v uint64) { *p = v }
 
 // Work is the main function of a process: args are DEMO ROLE VERSION NUMBER.
 func Work(args []string) int {
-	if len(args) != 4 || Find(args[0]) == nil || Find(args[0]).roles[args[1]] == nil {
+	if len(args) != 4 || !known(args[0], args[1], args[2]) {
 		fmt.Fprintf(os.Stderr, "stress: %s is how stress demo starts its processes; it is of no use by hand\n", WorkerCommand)
 		return int(report.Usage)
 	}
@@ -66,8 +69,20 @@ func Work(args []string) int {
 	return 0
 }
 
+func known(name, role, version string) bool {
+	d := Find(name)
+	if d == nil || d.roles[role] == nil {
+		return false
+	}
+	for _, v := range d.Fixes {
+		if v.Name == version {
+			return true
+		}
+	}
+	return d.Broken.Name == version
+}
+
 func work(args []string) error {
-	const inherited = 3 // the first of exec.Cmd.ExtraFiles
 	seg, err := shm.FromFile(os.NewFile(inherited, "interlock-demo"), shm.Populate)
 	if err != nil {
 		return err
@@ -75,6 +90,9 @@ func work(args []string) error {
 	a := &Actor{version: args[2], seg: seg}
 	if a.me, err = strconv.Atoi(args[3]); err != nil {
 		return err
+	}
+	if a.me < 0 || a.me >= most {
+		return fmt.Errorf("process %d of at most %d", a.me, most)
 	}
 	if a.head, err = shm.At[header](seg.Bytes(), 0); err != nil {
 		return err
@@ -109,6 +127,25 @@ func (a *Actor) timed(n int, f func()) {
 	f()
 	a.head.Elapsed[a.me].Store(int64(time.Since(start)))
 	a.head.Ops[a.me].Store(int64(n))
+}
+
+// pin keeps this process's thread on one of its CPUs, counted round.
+func pin(n int) error {
+	var have, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &have); err != nil {
+		return err
+	}
+	n %= have.Count()
+	for cpu := range len(have) * 64 {
+		if have.IsSet(cpu) {
+			if n == 0 {
+				one.Set(cpu)
+				break
+			}
+			n--
+		}
+	}
+	return unix.SchedSetaffinity(0, &one)
 }
 
 // pause goes no further, until the supervisor ends it or itself.

@@ -4,11 +4,12 @@ import "strconv"
 
 // A Demo is one mistake, with everything that is to be said about it.
 type Demo struct {
-	Name  string // lost-update
-	Title string // one line
-	Live  string // what it depends on, if it demonstrates rather than fails
-	Story string // what the processes are to do
-	Quiz  Quiz
+	Name    string // lost-update
+	Title   string // one line
+	Live    string // what it depends on, if it demonstrates rather than fails
+	TwoCPUs bool   // what it shows cannot happen on one CPU
+	Story   string // what the processes are to do
+	Quiz    Quiz
 
 	Broken   Version
 	Fixes    []Version // the first is the smallest change
@@ -21,9 +22,18 @@ type Demo struct {
 	roles roles
 	// try lets the processes run once.
 	try func(st *Stage) (*Result, error)
-	// cannot says why it cannot be run here; then it is only explained.
-	cannot func() string
 }
+
+// mustBreak says whether the broken version has to show something here.
+func (d *Demo) mustBreak() bool { return d.Live == "" && (!d.TwoCPUs || cpus() > 1) }
+
+// mustHold says whether it must not.
+func (d *Demo) mustHold() bool { return d.TwoCPUs && cpus() == 1 }
+
+// A refusal is why a demo cannot be run here. Then it is only explained.
+type refusal struct{ why string }
+
+func (r refusal) Error() string { return r.why }
 
 // roles has what the processes of a demo do.
 type roles map[string]func(a *Actor) error

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 
 var runs = flag.Int("runs", 0, "how often each broken version is run, on one CPU and on all (0: 3 times, and 100 with INTERLOCK_LONG=1)")
 
-func rounds() int {
+func runsOfEach() int {
 	switch {
 	case *runs > 0:
 		return *runs
@@ -35,14 +36,12 @@ func rounds() int {
 	return 3
 }
 
-// What is broken must be so in at least 99 of 100 runs, within a second; what is right
-// never.
+// What is broken must be so in at least 99 of 100 runs; what is right never. How many
+// of them took more than a second is printed: that depends on what else the machine
+// has to do.
 func TestEachShowsWhatItMust(t *testing.T) {
 	for _, d := range All() {
 		t.Run(d.Name, func(t *testing.T) {
-			if d.cannot != nil && d.cannot() != "" {
-				t.Skip(d.cannot())
-			}
 			t.Run("all CPUs", func(t *testing.T) { shows(t, d) })
 			t.Run("one CPU", func(t *testing.T) {
 				defer onOneCPU(t)()
@@ -53,23 +52,26 @@ func TestEachShowsWhatItMust(t *testing.T) {
 }
 
 func shows(t *testing.T, d *Demo) {
-	misses, slow, tries, rounds := 0, 0, 0, rounds()
+	misses, slow, tries, rounds := 0, 0, 0, runsOfEach()
 	for range rounds {
 		begun := time.Now()
 		r, n, err := runBroken(context.Background(), d)
+		if no := (refusal{}); errors.As(err, &no) {
+			t.Skip(no)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		tries += n
-		if r.Wrong == 0 {
+		if _, ok := judge(d, r); !ok {
 			misses++
-		} else if time.Since(begun) > enough {
+		} else if time.Since(begun) > promised {
 			slow++
 		}
 	}
-	t.Logf("%d CPUs: %d of %d broken, %d of them after more than %v, %d tries", cpus(), rounds-misses, rounds, slow, enough, tries)
-	if (misses+slow)*100 > rounds {
-		t.Errorf("%d of %d runs showed nothing, and %d too late", misses, rounds, slow)
+	t.Logf("%d CPUs: %d of %d broken, %d of them after more than %v, %d tries", cpus(), rounds-misses, rounds, slow, promised, tries)
+	if misses*100 > rounds {
+		t.Errorf("%d of %d runs showed nothing in %v", misses, rounds, enough)
 	}
 	for _, v := range d.Fixes {
 		for range (rounds + 9) / 10 {
@@ -202,7 +204,7 @@ func TestQuiz(t *testing.T) {
 // A run that does not end is a fault of a version that is right, and no verdict on one
 // that is not.
 func TestAHangIsFound(t *testing.T) {
-	st, err := newStage(lostUpdate, "plain")
+	st, err := newStage(context.Background(), lostUpdate, "plain")
 	if err != nil {
 		t.Fatal(err)
 	}

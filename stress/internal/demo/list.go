@@ -4,11 +4,22 @@ package demo
 func All() []*Demo {
 	return []*Demo{
 		lostUpdate,
+		oneInstruction,
+		impossible,
 		tornRead,
+		doubleBuffer,
 		checkThenLock,
+		bank,
 		lostWakeup,
+		ifNotWhile,
 		deadOwner,
+		initRace,
+		ring,
 		privateFutex,
+		sleepIsNotSync,
+		falseSharing,
+		pidReuse,
+		fullShm,
 	}
 }
 

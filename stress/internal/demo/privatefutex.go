@@ -54,7 +54,7 @@ it is fine. Who waits sleeps in a queue of its own Go runtime, and Unlock in ano
 sync.Cond, channels and sync.WaitGroup, and in C for a pthread_mutex_t without PTHREAD_PROCESS_SHARED.`,
 	Use: `mutex.Mutex, semaphore.Semaphore, condvar.Cond: all made for memory that is shared. futex.Wait and futex.Wake, if you build
 your own.`,
-	roles: roles{"sleep": sleepOn, "ring": ring},
+	roles: roles{"sleep": sleepOn, "ring": ringDoorbell},
 	try:   tryPrivateFutex,
 }
 
@@ -88,7 +88,7 @@ func sleepOn(a *Actor) error {
 	return nil
 }
 
-func ring(a *Actor) error {
+func ringDoorbell(a *Actor) error {
 	s := see[doorbell](a)
 	f := map[string]func(*doorbell) int{"private": ringPrivate, "shared": ringShared}[a.version]
 	s.Woken.Store(int64(f(s)))

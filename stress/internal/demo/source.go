@@ -66,6 +66,21 @@ func change(from, to Version) (lines []string) {
 	return lines
 }
 
+// fix is how a version is shown beside the broken one: as a change, or, where hardly
+// a line stays, by itself.
+func fix(from, to Version) []string {
+	lines, stay := change(from, to), 0
+	for _, line := range lines {
+		if line[0] == ' ' {
+			stay++
+		}
+	}
+	if 3*stay < len(lines) {
+		return to.code()
+	}
+	return lines
+}
+
 func body(v Version) (lines []string) {
 	for _, line := range v.code() {
 		if !strings.HasPrefix(line, "func ") && line != "}" && line != "" {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +48,7 @@ type header struct {
 
 // A Stage is one run: the memory and the processes that share it.
 type Stage struct {
+	ctx     context.Context
 	demo    *Demo
 	version string
 	seg     *shm.Segment
@@ -63,13 +65,13 @@ type proc struct {
 	killed bool
 }
 
-func newStage(d *Demo, version string) (*Stage, error) {
+func newStage(ctx context.Context, d *Demo, version string) (*Stage, error) {
 	seg, err := shm.Memfd("interlock-demo", ground, shm.Populate)
 	if err != nil {
 		return nil, err
 	}
 	head, err := shm.At[header](seg.Bytes(), 0)
-	return &Stage{demo: d, version: version, seg: seg, head: head}, err
+	return &Stage{ctx: ctx, demo: d, version: version, seg: seg, head: head}, err
 }
 
 // at lays a T over the memory.
@@ -154,6 +156,9 @@ func (st *Stage) until(what string, cond func() bool) error {
 			if err := p.fault(); err != nil {
 				return err
 			}
+		}
+		if err := st.ctx.Err(); err != nil {
+			return err
 		}
 		if time.Now().After(limit) {
 			return fmt.Errorf("%w: for %v it has not come to this: %s", errHang, patience, what)
