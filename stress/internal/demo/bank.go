@@ -138,7 +138,9 @@ func (st *Stage) circle() (lines []string) {
 	if err != nil || len(scene.Cycles) == 0 {
 		return nil
 	}
-	short := func(name string) string { return name[strings.LastIndexByte(name, ':')+1:] }
+	short := func(name string) string {
+		return strings.Replace(name[strings.LastIndexByte(name, ':')+1:], fmt.Sprintf("mutex@%#x", floor), "lock", 1)
+	}
 	for _, step := range scene.Cycles[0].Steps {
 		lines = append(lines, fmt.Sprintf("pid %d has %s and waits for %s", step.Process.PID, short(step.Has), short(step.Wants)))
 	}

@@ -44,7 +44,7 @@ it to the other, when it is killed with kill -9. Then another process wants the 
 		Right:    1,
 		Because:  "The kernel closes files and gives back memory. Of a word in shared memory it knows nothing, unless it has been told.",
 	},
-	Broken: Version{Name: deadOwnerPlain, Shows: []string{"lockPlain", "unlockPlain"}},
+	Broken: Version{Name: deadOwnerPlain, Shows: []string{"lockPlain", "unlockPlain"}, Parts: []string{"hold"}},
 	Fixes: []Version{{Name: "mutex with repair", Shows: []string{"lockRepair", "unlockRepair"},
 		About: "mutex.Mutex, and what to do about a value that is half written. (Who has no repair gets an error, and never a torn value.)"}},
 	Op: "lock and unlock",
@@ -63,7 +63,10 @@ what it guards may be half changed. The first a library can find out, with the k
 lock that is simply opened again hands a torn value to the next.
 
 The window between the release of a lock and the wake-up is the hard one: the word says "free", so nobody finds anything wrong with
-it, and the waiter sleeps. Our mutex is made for it; stress selftest shows that its tests notice if it is not.`,
+it, and the waiter sleeps. Our mutex is made for it; stress selftest shows that its tests notice if it is not.
+
+(That the mutex is the faster of the two here is no art: this plain lock calls the kernel at each unlock, as it does not know whether
+somebody sleeps.)`,
 	Use: `mutex.Mutex with OnOwnerDeath; LockContext if you want ErrOwnerDead as a value; stress inspect, to see who died holding what.
 flock(2) and pipes are given back by the kernel, too, at the price of a call each time: see stress bench.`,
 	roles: roles{"hold": hold, "inherit": inherit, "release": releaseOnly, "churn": churn},
