@@ -90,6 +90,12 @@ func TestMistakesAreExplained(t *testing.T) {
 		"clean everything":            "no arguments",
 		"selftest no-such-mutant":     "test-then-set",
 		"selftest -fast":              "no flag",
+		"everywhere Lok":              "stress everywhere -list",
+		"everywhere -every 0":         "at least 1",
+		"everywhere -j 0":             "between 1 and",
+		"everywhere -failures 0":      "at least 1",
+		"everywhere -mutant nosuch":   "no mutant",
+		"everywhere -fast":            "stress help",
 		"-duration":                   "stress help",
 		"run [ ":                      "no scenario",
 		"run condvar -procs 1 -seed ": "stress help",
@@ -108,7 +114,7 @@ func TestHelpNamesEverything(t *testing.T) {
 		t.Fatalf("code %d", code)
 	}
 	for _, want := range []string{"-duration", "-procs", "-goroutines", "-kill", "-stop", "-points", "-chaos", "-seed", "-hang", "-json",
-		"selftest", "clean", "list", "130", "0x5eed"} {
+		"selftest", "everywhere", "-every", "-mutant", "clean", "list", "130", "0x5eed"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("help does not mention %s", want)
 		}

@@ -12,18 +12,21 @@ import (
 	"interlock/stress/internal/demo"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/supervise"
+	"interlock/stress/internal/tracer"
 )
+
+// workerCommands are the verbs with which stress starts itself again.
+var workerCommands = map[string]func(args []string) (code int){
+	supervise.WorkerCommand: supervise.Work,
+	bench.WorkerCommand:     bench.Work,
+	demo.WorkerCommand:      demo.Work,
+	tracer.ActorCommand:     tracer.Work,
+}
 
 func main() {
 	args := os.Args[1:]
-	if len(args) > 0 && args[0] == supervise.WorkerCommand {
-		os.Exit(supervise.Work(args[1:]))
-	}
-	if len(args) > 0 && args[0] == bench.WorkerCommand {
-		os.Exit(bench.Work(args[1:]))
-	}
-	if len(args) > 0 && args[0] == demo.WorkerCommand {
-		os.Exit(demo.Work(args[1:]))
+	if len(args) > 0 && workerCommands[args[0]] != nil {
+		os.Exit(workerCommands[args[0]](args[1:]))
 	}
 	os.Exit(int(dispatch(args, os.Stdout, os.Stderr)))
 }
@@ -40,6 +43,7 @@ func commands() []command {
 		{"run", "run scenarios: run [NAME…|all] [flags]", cmdRun},
 		{"list", "the scenarios, one line each", cmdList},
 		{"selftest", "build broken variants of the library; each must be caught", cmdSelftest},
+		{"everywhere", "kill at every instruction: everywhere [OPERATION…] [flags]", cmdEverywhere},
 		{"bench", "speed beside what one would use instead: bench [NAME…] [flags]", cmdBench},
 		{"demo", "see what goes wrong between processes, and why: demo [NAME] [flags]", cmdDemo},
 		{"inspect", "who holds, waits for and died with what in shared memory, and what to do: inspect WHAT… [flags]", cmdInspect},
@@ -70,7 +74,7 @@ func dispatch(args []string, out, errs io.Writer) report.Code {
 	} else if guess := nearest(args[0], scenarioNames()); guess != "" {
 		fmt.Fprintf(errs, " Did you mean \"run %s\"?", guess)
 	}
-	fmt.Fprintln(errs, "\nCommands: run, list, selftest, bench, demo, inspect, clean, help. Try: stress help")
+	fmt.Fprintln(errs, "\nCommands: run, list, selftest, everywhere, bench, demo, inspect, clean, help. Try: stress help")
 	return report.Usage
 }
 

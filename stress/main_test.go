@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"interlock/stress/internal/bench"
-	"interlock/stress/internal/demo"
 	"interlock/stress/internal/leftover"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
@@ -28,7 +26,7 @@ import (
 const asCommand = "INTERLOCK_STRESS_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	worker := len(os.Args) > 1 && (os.Args[1] == supervise.WorkerCommand || os.Args[1] == bench.WorkerCommand || os.Args[1] == demo.WorkerCommand)
+	worker := len(os.Args) > 1 && workerCommands[os.Args[1]] != nil
 	if worker || os.Getenv(asCommand) != "" {
 		main()
 	}

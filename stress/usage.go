@@ -19,6 +19,8 @@ Usage:
   stress list                     the scenarios
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
                                   source and run the fitting scenario: each must be caught
+  stress everywhere [OPERATION…]  kill a process at every instruction of the library that an
+                                  operation executes, and at each of its system calls
   stress bench [NAME…] [flags]    speed, measured in one run beside what one would use instead
   stress demo [NAME] [flags]      what goes wrong between processes, shown with real ones, and the fix;
                                   without NAME the list
@@ -31,6 +33,9 @@ Usage:
 	fmt.Fprintln(w, "Flags of run:")
 	set, _ := newFlags(w)
 	set.PrintDefaults()
+	fmt.Fprintln(w, "\nFlags of everywhere:")
+	everywhereSet, _ := newEverywhereFlags(w)
+	everywhereSet.PrintDefaults()
 	fmt.Fprintln(w, "\nFlags of bench:")
 	benchSet, _ := newBenchFlags(w)
 	benchSet.PrintDefaults()
@@ -81,6 +86,15 @@ A run that fails leaves a folder in the temporary directory, says where, and say
 call for the same faults again. In it are the seed, the list of what was done to whom and
 when, the primitives' words spelt out, the memory, and every goroutine of the workers.
 stress clean removes it.
+
+A line of everywhere:
+  addresses  instructions of the library: so many with a kill just before them, of so many
+             that were seen to be executed, by any thread of the victim
+  calls      places where the library makes system calls: killed before, in and after each
+  holding    kills while the victim held the mutex: each time a survivor was told
+  slow       places that the victim came to only while it was stepped
+  missed     places that no victim came to again
+  slowest    from a kill to what a survivor waited for
 `)
 }
 

@@ -142,3 +142,6 @@ func line(path string) string {
 	}
 	return strings.TrimSpace(string(text))
 }
+
+// State is the letter that /proc shows for a thread: R, S, D, t, Z; "?" if it is gone.
+func State(pid, tid int) string { return state(taskDir(pid) + "/" + strconv.Itoa(tid)) }

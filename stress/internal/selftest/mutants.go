@@ -6,7 +6,10 @@ type Mutant struct {
 	Bug   string // what is wrong with it
 	Edits []Edit
 	Run   []string // what to run: arguments of stress run
-	CPUs  int      // it shows only where so many work at the same time; 0: anywhere
+	// Everywhere is what to run besides, where a single death shows it: arguments of
+	// stress everywhere.
+	Everywhere []string
+	CPUs       int // it shows only where so many work at the same time; 0: anywhere
 }
 
 // An Edit replaces Old, which must occur exactly once in File, by New.
@@ -67,10 +70,11 @@ var mutexMutants = []Mutant{
 		},
 	},
 	{
-		Name:  "no-owner-died",
-		Bug:   "OWNER_DIED is not looked at: an orphan is taken like a free mutex",
-		Run:   runMutex,
-		Edits: []Edit{{"mutex/slow.go", "case v&robust.OwnerDied != 0:", "case false:"}},
+		Name:       "no-owner-died",
+		Bug:        "OWNER_DIED is not looked at: an orphan is taken like a free mutex",
+		Run:        runMutex,
+		Everywhere: []string{"Lock: alone", "-every", "5", "-failures", "1"},
+		Edits:      []Edit{{"mutex/slow.go", "case v&robust.OwnerDied != 0:", "case false:"}},
 	},
 	{
 		Name: "living-taken-for-dead",
@@ -86,19 +90,21 @@ var mutexMutants = []Mutant{
 		Edits: []Edit{{"internal/proc/alive.go", "case state == 'Z' || state == 'X':", "case state == 'Z' || state == 'X' || state == 'T':"}},
 	},
 	{
-		Name:  "nameless-owner",
-		Bug:   "the owner does not write down who it is",
-		Run:   runMutex,
-		Edits: []Edit{{"mutex/word.go", "\t\tm.prev.Store(prev)\n\t\tif last", "\t\tif last"}},
+		Name:       "nameless-owner",
+		Bug:        "the owner does not write down who it is",
+		Run:        runMutex,
+		Everywhere: []string{"Lock: alone", "-every", "2", "-failures", "1"},
+		Edits:      []Edit{{"mutex/word.go", "\t\tm.prev.Store(prev)\n\t\tif last", "\t\tif last"}},
 	},
 }
 
 // wakeMutants lose wake-ups.
 var wakeMutants = []Mutant{
 	{
-		Name: "wake-before-store",
-		Bug:  "Unlock wakes the sleeper first and frees the word afterwards",
-		Run:  runHandoff,
+		Name:       "wake-before-store",
+		Bug:        "Unlock wakes the sleeper first and frees the word afterwards",
+		Run:        runHandoff,
+		Everywhere: []string{"Unlock: a sleeper", "-every", "20", "-failures", "1"},
 		Edits: []Edit{
 			{"mutex/word.go", "if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)\n",
 				"if func() bool {\n\t\t\tif v&robust.Waiters != 0 {\n\t\t\t\twoken, _ = futex.Wake(&m.word, wake)\n\t\t\t}\n\t\t\treturn m.word.CompareAndSwap(v, 0)\n\t\t}() {\n"},
@@ -106,9 +112,10 @@ var wakeMutants = []Mutant{
 		},
 	},
 	{
-		Name: "no-wake",
-		Bug:  "Unlock wakes nobody",
-		Run:  runHandoff,
+		Name:       "no-wake",
+		Bug:        "Unlock wakes nobody",
+		Run:        runHandoff,
+		Everywhere: []string{"Unlock: a sleeper", "-every", "20", "-failures", "1"},
 		Edits: []Edit{{"mutex/word.go", "mark.At(\"E-M5 released not woken\")\n\t\t\t\twoken, _ = futex.Wake(&m.word, wake)",
 			"mark.At(\"E-M5 released not woken\")\n\t\t\t\twoken, _ = futex.Wake(&m.word, 0)"}},
 	},
@@ -143,22 +150,25 @@ var wakeMutants = []Mutant{
 		Edits: []Edit{{"mutex/slow.go", "\t\t\treturn v | robust.Waiters\n\t\t}\n\t\tv = m.word.Load()\n", "\t\t\treturn v | robust.Waiters\n\t\t}\n"}},
 	},
 	{
-		Name:  "no-look",
-		Bug:   "nobody looks at the words slept on: a wake that died with its receiver stays lost (P-M2)",
-		Run:   runDead,
-		Edits: []Edit{{"internal/park/look.go", "switch w.lookOnce() {", "switch w.lookOnce() & 0 {"}},
+		Name:       "no-look",
+		Bug:        "nobody looks at the words slept on: a wake that died with its receiver stays lost (P-M2)",
+		Run:        runDead,
+		Everywhere: []string{"Unlock: a sleeper", "-every", "20", "-failures", "1"},
+		Edits:      []Edit{{"internal/park/look.go", "switch w.lookOnce() {", "switch w.lookOnce() & 0 {"}},
 	},
 	{
-		Name:  "heir-forgets-waiters",
-		Bug:   "who takes over from a dead owner does not set WAITERS again (P-M4)",
-		Run:   runDead,
-		Edits: []Edit{{"mutex/orphan.go", "m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters) { // E-M7", "m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters&0) { // E-M7"}},
+		Name:       "heir-forgets-waiters",
+		Bug:        "who takes over from a dead owner does not set WAITERS again (P-M4)",
+		Run:        runDead,
+		Everywhere: []string{"Lock, its owner dies: a sleeper", "-every", "50", "-failures", "1"},
+		Edits:      []Edit{{"mutex/orphan.go", "m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters) { // E-M7", "m.word.CompareAndSwap(v, proc.TID(proc.Me())|robust.Waiters&0) { // E-M7"}},
 	},
 	{
-		Name:  "semaphore-no-wake",
-		Bug:   "Release wakes nobody",
-		Run:   runHandoff,
-		Edits: []Edit{{"semaphore/word.go", "_, _ = futex.Wake(s.futex(), 1)", "_, _ = futex.Wake(s.futex(), 0)"}},
+		Name:       "semaphore-no-wake",
+		Bug:        "Release wakes nobody",
+		Run:        runHandoff,
+		Everywhere: []string{"Release: a sleeper", "-every", "10", "-failures", "1"},
+		Edits:      []Edit{{"semaphore/word.go", "_, _ = futex.Wake(s.futex(), 1)", "_, _ = futex.Wake(s.futex(), 0)"}},
 	},
 	{
 		Name:  "semaphore-uncounted",
@@ -231,10 +241,11 @@ var otherMutants = []Mutant{
 		},
 	},
 	{
-		Name:  "seqlock-not-odd",
-		Bug:   "a writer does not say that it writes",
-		Run:   runSeqlock,
-		Edits: []Edit{{"seqlock/writer.go", "\tseq.Store(odd)\n", ""}},
+		Name:       "seqlock-not-odd",
+		Bug:        "a writer does not say that it writes",
+		Run:        runSeqlock,
+		Everywhere: []string{"Seqlock.Store: alone", "-every", "5", "-failures", "1"},
+		Edits:      []Edit{{"seqlock/writer.go", "\tseq.Store(odd)\n", ""}},
 	},
 	{
 		Name: "seqlock-no-second-look",
@@ -244,6 +255,13 @@ var otherMutants = []Mutant{
 			{"seqlock/seqlock.go", "return s.seq.Load() == seq\n", "return true\n"},
 			{"seqlock/seqlock.go", "if s.seq.Load() == seq {", "if s.seq.Load() != 1 {"},
 		},
+	},
+	{
+		Name:       "seqlock-heir-counts-on",
+		Bug:        "who writes after a dead writer counts on from its odd sequence: even while it writes, odd for ever after",
+		Run:        runSeqlock,
+		Everywhere: []string{"Seqlock.Store: alone", "-every", "5", "-failures", "1"},
+		Edits:      []Edit{{"seqlock/seqlock.go", "odd := s.seq.Load() | 1\n", "odd := s.seq.Load() + 1\n"}},
 	},
 	{
 		Name:  "buffer-written-under-reader",

@@ -91,33 +91,58 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 		if err := rebuild.Build(ctx, root, binary, "-overlay", overlays[m.Name]); err != nil {
 			return report.Setup, fmt.Errorf("mutant %s does not build: %w", m.Name, err)
 		}
-		o := hunt(ctx, m, binary, dir)
+		for _, run := range m.runs() {
+			caught, err := try(ctx, m, run, binary, dir, out)
+			if err != nil || ctx.Err() != nil {
+				return report.Setup, err
+			}
+			if !caught {
+				code = report.Broke
+			}
+		}
 		os.Remove(binary)
-		if o.err != nil || ctx.Err() != nil {
-			return report.Setup, o.err
-		}
-		word := "CAUGHT"
-		switch {
-		case o.caught():
-		case runtime.NumCPU() < m.CPUs:
-			word, o.why = "UNSEEN", fmt.Sprintf("it needs %d CPUs to show", m.CPUs)
-		default:
-			word, code = "MISSED", report.Broke
-		}
-		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, m.Name, m.Run[0], o.after.Seconds(), o.why)
-		if !o.caught() {
-			fmt.Fprintf(out, "       %s\n", m.Bug)
-		}
 	}
 	return code, nil
 }
 
+// runs are what a mutant is to be caught by.
+func (m Mutant) runs() [][]string {
+	runs := [][]string{m.Run}
+	if len(m.Everywhere) > 0 {
+		runs = append(runs, append([]string{everywhere}, m.Everywhere...))
+	}
+	return runs
+}
+
+// try says whether a mutant is caught, or whether that cannot be seen here.
+func try(ctx context.Context, m Mutant, run []string, binary, dir string, out io.Writer) (fine bool, err error) {
+	o := hunt(ctx, m, run, binary, dir)
+	if o.err != nil || ctx.Err() != nil {
+		return false, o.err
+	}
+	word, fine := "CAUGHT", true
+	switch {
+	case o.caught():
+	case run[0] == everywhere && o.code == report.Setup:
+		word = "UNSEEN"
+	case runtime.NumCPU() < m.CPUs:
+		word, o.why = "UNSEEN", fmt.Sprintf("it needs %d CPUs to show", m.CPUs)
+	default:
+		word, fine = "MISSED", false
+	}
+	fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, m.Name, run[0], o.after.Seconds(), o.why)
+	if !o.caught() {
+		fmt.Fprintf(out, "       %s\n", m.Bug)
+	}
+	return fine, nil
+}
+
 // hunt runs a mutant until it is caught, several times if need be: whether two meet in
 // a window is by chance, more so on a machine that is busy.
-func hunt(ctx context.Context, m Mutant, binary, dir string) (o outcome) {
+func hunt(ctx context.Context, m Mutant, run []string, binary, dir string) (o outcome) {
 	const runs = 5
 	for range runs {
-		o = execute(ctx, binary, dir, m.Run)
+		o = execute(ctx, binary, dir, run)
 		if o.caught() || o.err != nil || ctx.Err() != nil || runtime.NumCPU() < m.CPUs {
 			break
 		}
@@ -136,21 +161,26 @@ func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Wri
 	defer os.Remove(binary)
 	code := report.Pass
 	seen := map[string]bool{}
+	var runs [][]string
 	for _, m := range mutants {
-		key := strings.Join(m.Run, " ")
+		runs = append(runs, m.runs()...)
+	}
+	for _, run := range runs {
+		key := strings.Join(run, " ")
 		if seen[key] {
 			continue
 		}
 		seen[key] = true
-		o := execute(ctx, binary, dir, m.Run)
+		o := execute(ctx, binary, dir, run)
 		if o.err != nil || ctx.Err() != nil {
 			return report.Setup, o.err
 		}
 		word := "SOUND "
-		if o.code != report.Pass && o.code != report.Late {
+		cannot := run[0] == everywhere && o.code == report.Setup
+		if o.code != report.Pass && o.code != report.Late && !cannot {
 			word, code = "FAILED", report.Worse(code, o.code)
 		}
-		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, "the library as it is", m.Run[0], o.after.Seconds(), o.why)
+		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, "the library as it is", run[0], o.after.Seconds(), o.why)
 	}
 	return code, nil
 }
@@ -163,16 +193,78 @@ type outcome struct {
 	err   error // it could not be run at all
 }
 
+// Play builds one mutant and runs it with args, as somebody would by hand. The code is
+// what it ended with.
+func Play(ctx context.Context, name string, args []string, out, errs io.Writer) (report.Code, error) {
+	runtime.LockOSThread() // PDEATHSIG of the child: see rebuild.Command
+	defer runtime.UnlockOSThread()
+	mutants, err := Select([]string{name})
+	if err != nil {
+		return report.Usage, err
+	}
+	root, err := rebuild.FindModule(ctx)
+	if err != nil {
+		return report.Setup, err
+	}
+	dir, err := leftover.MakeDir("selftest")
+	if err != nil {
+		return report.Setup, err
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := writeOverlay(mutants[0], root, dir)
+	if err != nil {
+		return report.Setup, err
+	}
+	binary := filepath.Join(dir, "stress")
+	if err := rebuild.Build(ctx, root, binary, "-overlay", overlay); err != nil {
+		return report.Setup, err
+	}
+	cmd := rebuild.Command(ctx, dir, binary, args...)
+	cmd.Stdout, cmd.Stderr = out, errs
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return report.Code(exit.ExitCode()), nil
+	}
+	return report.Pass, err
+}
+
 // caught: only a verdict about the library counts, no missed threshold and no
 // trouble with the machine.
 func (o outcome) caught() bool {
 	return o.code == report.Broke || o.code == report.Hang || o.code == report.Died
 }
 
-// execute runs stress run.
+// everywhere is the first word of a run by stress everywhere; the others are by stress run.
+const everywhere = "everywhere"
+
+// killEverywhere runs stress everywhere, which has no JSON. Why it failed is in the first
+// line that tells of a kill; if there is none, the last line sums up.
+func killEverywhere(ctx context.Context, binary, dir string, args []string) outcome {
+	begin := time.Now()
+	cmd := rebuild.Command(ctx, dir, binary, args...)
+	text, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return outcome{err: err}
+	}
+	o := outcome{code: report.Code(cmd.ProcessState.ExitCode()), after: time.Since(begin)}
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		if o.why = strings.TrimSpace(line); strings.HasPrefix(line, "  killed") {
+			break
+		}
+	}
+	o.why = fmt.Sprintf("%v: %s", o.code, o.why)
+	return o
+}
+
+// execute runs stress.
 func execute(ctx context.Context, binary, dir string, args []string) outcome {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
+	if args[0] == everywhere {
+		return killEverywhere(ctx, binary, dir, args)
+	}
 	file := filepath.Join(dir, "result.json")
 	os.Remove(file)
 	cmd := rebuild.Command(ctx, dir, binary, append([]string{"run", "-json", file}, args...)...)

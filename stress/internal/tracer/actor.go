@@ -1,0 +1,142 @@
+package tracer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/mutex"
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/report"
+)
+
+// ActorCommand is the first argument of a process that plays a part here.
+const ActorCommand = "_actor"
+
+// stageFD is the descriptor under which an actor inherits the stage.
+const stageFD = 3
+
+// An actor is such a process, seen from inside: a victim, or a survivor. It does
+// what it is told on standard input, one line each, and answers each with
+//
+//	RESULT TIME       the result of an order, and CLOCK_MONOTONIC when it had it
+type actor struct {
+	st  *stage
+	mem []byte
+	pid uint32
+
+	acting bool // it is the victim, and traced
+}
+
+var bg = context.Background()
+
+// Work is the main function of an actor.
+func Work([]string) int {
+	f := os.NewFile(stageFD, "interlock-tracer")
+	info, err := f.Stat()
+	if err != nil || info.Size() != int64(stageSize()) {
+		fmt.Fprintf(os.Stderr, "stress: %s is how stress everywhere starts its processes; it is of no use by hand\n", ActorCommand)
+		return int(report.Usage)
+	}
+	unix.CloseOnExec(stageFD)
+	mem, err := mapStage(f)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return int(report.Setup)
+	}
+	a := &actor{arena.At[stage](mem, 0), mem, uint32(os.Getpid()), false}
+	a.st.M.OnOwnerDeath(a.repair)
+	a.answer(fmt.Sprintf("%d,%d", arena.Address(a.st), endAddress()))
+	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+		a.answer(a.obey(orders.Text()))
+	}
+	return 0
+}
+
+func (a *actor) answer(result string) { fmt.Printf("%s %d\n", result, arena.Now()) }
+
+// obey carries out one order.
+func (a *actor) obey(order string) string {
+	verb, rest, _ := strings.Cut(order, " ")
+	switch verb {
+	case "prepare", "act":
+		i, err := strconv.Atoi(rest)
+		if err != nil || i < 0 || i >= len(plays()) {
+			return "no-such-play"
+		}
+		if verb == "prepare" {
+			return a.prepare(plays()[i])
+		}
+		a.acting = true
+		a.st.Said.Store(saidBegun)
+		plays()[i].act(a)
+		a.st.Said.Store(saidDone)
+		windowEnd()
+		return "ok"
+	}
+	f := orders[verb]
+	if f == nil {
+		return "no-such-order"
+	}
+	n, _ := strconv.ParseUint(rest, 10, 64)
+	return f(a, n)
+}
+
+func (a *actor) prepare(p *play) string {
+	growStack(64)
+	if p.prepare != nil {
+		p.prepare(a)
+	}
+	return "ok"
+}
+
+// growStack makes the stack larger than anything here will need: whether it has to grow
+// somewhere is by chance.
+//
+//go:noinline
+func growStack(depth int) (n byte) {
+	var frame [512]byte
+	frame[depth] = byte(depth)
+	if depth > 0 {
+		n = growStack(depth - 1)
+	}
+	return n + frame[depth]
+}
+
+// windowEnd is where the tracer stops a victim that has come to the end.
+//
+//go:noinline
+func windowEnd() {}
+
+func endAddress() uintptr { return reflect.ValueOf(windowEnd).Pointer() }
+
+// An order is what a survivor can be told to do.
+type order func(a *actor, n uint64) (result string)
+
+var orders = map[string]order{}
+
+func register(more map[string]order) {
+	for name, f := range more {
+		orders[name] = f
+	}
+}
+
+const saidCondemned = "condemned"
+
+// said is the answer to a call that returned err.
+func said(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, mutex.ErrNotRecoverable):
+		return saidCondemned
+	}
+	return strings.ReplaceAll(err.Error(), " ", "_")
+}

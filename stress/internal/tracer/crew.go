@@ -1,0 +1,190 @@
+package tracer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/procfs"
+)
+
+// limit is how long anything may take before it is a hang. A second is typical of
+// nothing here: what is awake answers in microseconds, what a look finds in 100 ms.
+const limit = 10 * time.Second
+
+var errHang = errors.New("hangs")
+
+// A member is a process that plays a part, seen from here.
+type member struct {
+	name   string
+	pid    int
+	in     *os.File
+	out    *os.File
+	lines  chan string // what it has answered; closed when it has ended
+	base   uint64      // where it sees the stage
+	told   int64       // when it got its last order
+	owes   bool        // it has not answered yet
+	result string      // its last answer, and when it had it
+	at     int64
+}
+
+// environment keeps the runtime of a process from doing what nobody asked for at
+// times that nobody can repeat.
+func environment() []string {
+	return append(os.Environ(), "GODEBUG=asyncpreemptoff=1", "GOGC=off", "GOMAXPROCS=2", "GOTRACEBACK=all")
+}
+
+// startMember starts one. The calling goroutine is locked to its thread: the kernel
+// ends a child with the thread that forked it.
+func startMember(name string, stage, stderr *os.File) (*member, error) {
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer inR.Close()
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		inW.Close()
+		return nil, err
+	}
+	defer outW.Close()
+	m := &member{name: name, in: inW, out: outR, lines: make(chan string, 1)}
+	proc, err := os.StartProcess("/proc/self/exe", []string{"stress", ActorCommand}, &os.ProcAttr{
+		Env:   environment(),
+		Files: []*os.File{inR, outW, stderr, stage},
+		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
+	})
+	if err != nil {
+		m.closeFiles()
+		return nil, fmt.Errorf("starting a process: %w", err)
+	}
+	m.pid = proc.Pid
+	_ = proc.Release() // it is reaped by its number
+	m.owes = true
+	go m.read()
+	return m, nil
+}
+
+// greet waits until it is there.
+func (m *member) greet() error {
+	if err := m.await(); err != nil {
+		return err
+	}
+	base, end, _ := strings.Cut(m.result, ",")
+	var err error
+	if m.base, err = strconv.ParseUint(base, 10, 64); err != nil {
+		return fmt.Errorf("%s said %q", m.name, m.result)
+	}
+	if end != strconv.FormatUint(uint64(endAddress()), 10) {
+		return errors.New("this program is not at the same addresses in each process: build it without -buildmode=pie")
+	}
+	return nil
+}
+
+// tell gives an order, and does not wait for the answer.
+func (m *member) tell(format string, args ...any) error {
+	if m.owes {
+		return fmt.Errorf("%s gets an order and owes an answer", m.name)
+	}
+	m.told, m.owes = arena.Now(), true
+	_, err := fmt.Fprintf(m.in, format+"\n", args...)
+	return err
+}
+
+// await waits for the answer.
+func (m *member) await() error { return m.awaitFor(limit) }
+
+func (m *member) awaitFor(d time.Duration) error {
+	if !m.owes {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case line, ok := <-m.lines:
+		if !ok {
+			return fmt.Errorf("%s has ended", m.name)
+		}
+		m.owes = false
+		result, at, _ := strings.Cut(line, " ")
+		m.result = result
+		var err error
+		m.at, err = strconv.ParseInt(at, 10, 64)
+		return err
+	case <-t.C:
+		return fmt.Errorf("%s %w", m.name, errHang)
+	}
+}
+
+func (m *member) read() {
+	defer close(m.lines)
+	for s := bufio.NewScanner(m.out); s.Scan(); {
+		m.lines <- s.Text()
+	}
+}
+
+// answered reports whether await need not wait.
+func (m *member) answered() bool { return !m.owes || len(m.lines) > 0 }
+
+// ask tells, and waits for an answer that must be ok.
+func (m *member) ask(format string, args ...any) error {
+	if err := m.tell(format, args...); err != nil {
+		return err
+	}
+	return m.expect("ok")
+}
+
+func (m *member) expect(want string) error {
+	if err := m.await(); err != nil {
+		return err
+	}
+	if m.result != want {
+		return fmt.Errorf("%s said %q, not %q", m.name, m.result, want)
+	}
+	return nil
+}
+
+// asleep reports whether a thread of it sleeps in the kernel for a word of the stage.
+func (m *member) asleep(offset uintptr) bool {
+	n, ok := procfs.Sleepers(m.pid, m.base+uint64(offset))
+	return ok && n > 0
+}
+
+// awaitAsleep waits until it sleeps for a word.
+func (m *member) awaitAsleep(offset uintptr) error {
+	nap := napMin
+	for begin := time.Now(); !m.asleep(offset); nap = min(2*nap, napMax) {
+		if time.Since(begin) > limit {
+			return fmt.Errorf("%s does not go to sleep", m.name)
+		}
+		time.Sleep(nap)
+	}
+	return nil
+}
+
+func (m *member) kill() { _ = unix.Kill(m.pid, unix.SIGKILL) }
+
+// end kills it and reaps it.
+func (m *member) end() {
+	m.kill()
+	for {
+		_, err := unix.Wait4(m.pid, nil, unix.WALL, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	m.closeFiles()
+}
+
+func (m *member) closeFiles() {
+	m.in.Close()
+	m.out.Close()
+}

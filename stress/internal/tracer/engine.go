@@ -1,0 +1,192 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/stress/internal/arena"
+	"interlock/stress/internal/leftover"
+	"interlock/stress/internal/ptrace"
+)
+
+// An engine plays rounds, one after the other, with survivors that stay and a new
+// victim each time. It belongs to one goroutine that is locked to its thread.
+type engine struct {
+	text    *text
+	file    *os.File
+	mem     []byte
+	st      *stage
+	stderr  *os.File
+	members []*member
+	end     uintptr // where a victim is done
+
+	orphan   []byte // a mutex whose owner died
+	orphanOf uint32
+}
+
+func newEngine() (*engine, error) {
+	e := &engine{text: newText(), end: endAddress()}
+	fd, err := unix.MemfdCreate("interlock-tracer-stderr", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("tracer: memfd_create: %w", err)
+	}
+	e.stderr = os.NewFile(uintptr(fd), "stderr")
+	if e.file, e.mem, err = makeStage(); err != nil {
+		e.stderr.Close()
+		return nil, err
+	}
+	e.st = arena.At[stage](e.mem, 0)
+	return e, nil
+}
+
+func (e *engine) close() {
+	e.dismiss()
+	_ = unix.Munmap(e.mem)
+	e.file.Close()
+	e.stderr.Close()
+}
+
+// dismiss ends the survivors: after a failure nobody knows where they stand.
+func (e *engine) dismiss() {
+	for _, m := range e.members {
+		m.end()
+	}
+	e.members = nil
+}
+
+// survivors makes sure that there are three.
+func (e *engine) survivors() error {
+	for _, name := range []string{"survivor A", "survivor B", "survivor C"}[len(e.members):] {
+		m, err := startMember(name, e.file, e.stderr)
+		if err != nil {
+			return err
+		}
+		e.members = append(e.members, m)
+		if err := m.greet(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An outcome is what a round has shown.
+type outcome struct {
+	reached bool    // the goal
+	at      uintptr // where, if the goal was any of several
+	held    bool
+	slowest time.Duration
+	waited  time.Duration
+	err     error // what must not be
+}
+
+// A watch sees where the victim comes by.
+type watch struct {
+	instruction func(pc uintptr)
+	call        func(pc uintptr, nr int, slept bool)
+	any         map[uintptr]bool // it is killed at the first of these
+}
+
+// errSetup: nothing has been shown.
+var errSetup = errors.New("cannot be set up")
+
+// play plays one round.
+func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outcome) {
+	if err := e.survivors(); err != nil {
+		return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
+	}
+	if e.orphan == nil {
+		if err := e.leaveOrphan(); err != nil {
+			return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
+		}
+	}
+	clear(e.mem)
+	e.st.Owner.Store(uint64(os.Getpid()))
+	e.st.Start.Store(leftover.StartTime(os.Getpid()))
+	e.st.Number.Store(numbers.Add(1))
+	r := &round{play: p, crowd: c, st: e.st, a: e.members[0], b: e.members[1], c: e.members[2],
+		orphan: e.orphan, orphanOf: e.orphanOf, opened: make(chan struct{}), dead: make(chan struct{})}
+	var err error
+	if r.v, err = e.victim(p); err != nil {
+		return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
+	}
+	defer r.v.closeFiles()
+	if p.first {
+		if r.first, err = e.owner(); err != nil {
+			r.v.end()
+			return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
+		}
+		defer r.first.end()
+	}
+	verdict := make(chan error, 1)
+	go func() { verdict <- p.script(r) }()
+	select {
+	case <-r.opened:
+	case err := <-verdict:
+		r.v.end()
+		e.dismiss()
+		return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
+	}
+	h := &hunt{e: e, r: r, goal: g, watch: w}
+	traced := h.run(m)
+	o = outcome{reached: h.reached, at: h.at, held: r.truth.held}
+	o.err = errors.Join(traced, <-verdict, r.faults())
+	o.slowest, o.waited = r.slowest, r.waited
+	if o.err != nil {
+		o.err = fmt.Errorf("%w%s", o.err, e.complaints())
+		e.dismiss()
+	}
+	return o
+}
+
+// owner starts a process that holds the mutex.
+func (e *engine) owner() (*member, error) {
+	m, err := startMember("the first owner", e.file, e.stderr)
+	if err != nil {
+		return nil, err
+	}
+	if err = m.greet(); err == nil {
+		err = m.ask("hold")
+	}
+	if err != nil {
+		m.end()
+		return nil, err
+	}
+	return m, nil
+}
+
+// numbers of rounds make names.
+var numbers atomic.Uint64
+
+// victim starts one, as far as it is not traced.
+func (e *engine) victim(p *play) (*member, error) {
+	v, err := startMember("the victim", e.file, e.stderr)
+	if err != nil {
+		return nil, err
+	}
+	if err = v.greet(); err == nil {
+		err = v.ask("prepare %d", slices.Index(plays(), p))
+	}
+	if err != nil {
+		v.end()
+		return nil, err
+	}
+	return v, nil
+}
+
+// complaints is the beginning of what processes wrote to standard error, to be told once.
+func (e *engine) complaints() string {
+	text := make([]byte, 1024)
+	n, _ := e.stderr.ReadAt(text, 0)
+	_ = e.stderr.Truncate(0)
+	if n == 0 {
+		return ""
+	}
+	return "\n" + strings.TrimSpace(string(text[:n]))
+}
