@@ -44,6 +44,7 @@ func commands() []command {
 		{"list", "the scenarios, one line each", cmdList},
 		{"selftest", "build broken variants of the library; each must be caught", cmdSelftest},
 		{"everywhere", "kill at every instruction: everywhere [OPERATION…] [flags]", cmdEverywhere},
+		{"schedules", "the library's source under a scheduler that tries every order of steps", cmdSchedules},
 		{"bench", "speed beside what one would use instead: bench [NAME…] [flags]", cmdBench},
 		{"demo", "see what goes wrong between processes, and why: demo [NAME] [flags]", cmdDemo},
 		{"inspect", "who holds, waits for and died with what in shared memory, and what to do: inspect WHAT… [flags]", cmdInspect},
@@ -74,7 +75,7 @@ func dispatch(args []string, out, errs io.Writer) report.Code {
 	} else if guess := nearest(args[0], scenarioNames()); guess != "" {
 		fmt.Fprintf(errs, " Did you mean \"run %s\"?", guess)
 	}
-	fmt.Fprintln(errs, "\nCommands: run, list, selftest, everywhere, bench, demo, inspect, clean, help. Try: stress help")
+	fmt.Fprintln(errs, "\nCommands: run, list, selftest, everywhere, schedules, bench, demo, inspect, clean, help. Try: stress help")
 	return report.Usage
 }
 

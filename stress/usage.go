@@ -21,6 +21,8 @@ Usage:
                                   source and run the fitting scenario: each must be caught
   stress everywhere [OPERATION…]  kill a process at every instruction of the library that an
                                   operation executes, and at each of its system calls
+  stress schedules [flags]        the library's own source under a scheduler that tries one
+                                  order of steps and deaths after the other
   stress bench [NAME…] [flags]    speed, measured in one run beside what one would use instead
   stress demo [NAME] [flags]      what goes wrong between processes, shown with real ones, and the fix;
                                   without NAME the list
@@ -36,6 +38,9 @@ Usage:
 	fmt.Fprintln(w, "\nFlags of everywhere:")
 	everywhereSet, _ := newEverywhereFlags(w)
 	everywhereSet.PrintDefaults()
+	fmt.Fprintln(w, "\nFlags of schedules:")
+	scheduleSet, _ := newScheduleFlags(w)
+	scheduleSet.PrintDefaults()
 	fmt.Fprintln(w, "\nFlags of bench:")
 	benchSet, _ := newBenchFlags(w)
 	benchSet.PrintDefaults()

@@ -33,9 +33,12 @@ const (
 	longestFile     = 400 // lines: what one sitting reads
 )
 
-// futexDirs name futex calls: the package that makes them, and those that
-// recognise sleepers in /proc, and the one that shows how not to.
-var futexDirs = []string{"futex", "internal/proctest", "stress/internal/procfs", "stress/internal/demo/wrongfutex"}
+// futexDirs name futex calls: the package that makes them, those that recognise
+// sleepers in /proc, the simulated kernel, and the one that shows how not to.
+var futexDirs = []string{
+	"futex", "internal/proctest", "stress/internal/procfs", "stress/internal/demo/wrongfutex",
+	"stress/internal/schedule/sim", "stress/internal/schedule/sim/unix",
+}
 
 // futexNumbers are the system call numbers of futex_waitv (P-K13) and of futex2's
 // wake, wait and requeue, the same on every architecture.

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// apply makes the edits in the text of files, which read provides.
-func apply(m Mutant, read func(file string) (string, error)) (map[string]string, error) {
+// Apply makes the edits in the text of files, which read provides.
+func Apply(m Mutant, read func(file string) (string, error)) (map[string]string, error) {
 	changed := map[string]string{}
 	for _, e := range m.Edits {
 		text, ok := changed[e.File]
@@ -30,7 +30,7 @@ func apply(m Mutant, read func(file string) (string, error)) (map[string]string,
 // writeOverlay writes the changed files of a mutant below dir, and what go
 // build -overlay wants to read. It returns the latter's path.
 func writeOverlay(m Mutant, root, dir string) (string, error) {
-	changed, err := apply(m, func(file string) (string, error) {
+	changed, err := Apply(m, func(file string) (string, error) {
 		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
 		return string(text), err
 	})

@@ -23,8 +23,10 @@ import (
 const runLimit = time.Minute
 
 // Select returns the mutants of these names, or all if there are none.
-func Select(names []string) ([]Mutant, error) {
-	all := Mutants()
+func Select(names []string) ([]Mutant, error) { return SelectFrom(Mutants(), names) }
+
+// SelectFrom is Select from other mutants.
+func SelectFrom(all []Mutant, names []string) ([]Mutant, error) {
 	if len(names) == 0 {
 		return all, nil
 	}

@@ -49,7 +49,7 @@ func TestMutantsApply(t *testing.T) {
 func TestEditMustFitOnce(t *testing.T) {
 	read := func(string) (string, error) { return "a b a", nil }
 	for old, fits := range map[string]bool{"b": true, "a": false, "c": false} {
-		changed, err := apply(Mutant{Name: "m", Edits: []Edit{{"f", old, "x"}}}, read)
+		changed, err := Apply(Mutant{Name: "m", Edits: []Edit{{"f", old, "x"}}}, read)
 		if fits != (err == nil) {
 			t.Errorf("%q: %v", old, err)
 		}
@@ -61,7 +61,7 @@ func TestEditMustFitOnce(t *testing.T) {
 		}
 	}
 	// Two edits of one file build on each other.
-	changed, err := apply(Mutant{Edits: []Edit{{"f", "b", "c"}, {"f", "a c", "d"}}}, read)
+	changed, err := Apply(Mutant{Edits: []Edit{{"f", "b", "c"}, {"f", "a c", "d"}}}, read)
 	if err != nil || changed["f"] != "d a" {
 		t.Errorf("%q %v", changed["f"], err)
 	}
