@@ -1,8 +1,10 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"interlock/stress/internal/report"
@@ -30,26 +32,25 @@ Usage:
                                   to do about it; WHAT is a segment's name, a path, /proc/PID/fd/N,
                                   sysv:ID or sysv:0xKEY; without it, every segment of Share's
   stress clean                    remove what stress itself left behind, and nothing else
-
 `)
-	fmt.Fprintln(w, "Flags of run:")
-	set, _ := newFlags(w)
-	set.PrintDefaults()
-	fmt.Fprintln(w, "\nFlags of everywhere:")
-	everywhereSet, _ := newEverywhereFlags(w)
-	everywhereSet.PrintDefaults()
-	fmt.Fprintln(w, "\nFlags of schedules:")
-	scheduleSet, _ := newScheduleFlags(w)
-	scheduleSet.PrintDefaults()
-	fmt.Fprintln(w, "\nFlags of bench:")
-	benchSet, _ := newBenchFlags(w)
-	benchSet.PrintDefaults()
-	fmt.Fprintln(w, "\nFlags of demo:")
-	demoSet, _ := newDemoFlags(w)
-	demoSet.PrintDefaults()
-	fmt.Fprintln(w, "\nFlags of inspect:")
-	inspectSet, _ := newInspectFlags(w)
-	inspectSet.PrintDefaults()
+	usageOfFlags(w)
+	usageOfResults(w)
+}
+
+func usageOfFlags(w io.Writer) {
+	run, _ := newFlags(w)
+	everywhere, _ := newEverywhereFlags(w)
+	schedules, _ := newScheduleFlags(w)
+	bench, _ := newBenchFlags(w)
+	demo, _ := newDemoFlags(w)
+	inspect, _ := newInspectFlags(w)
+	for _, set := range []*flag.FlagSet{run, everywhere, schedules, bench, demo, inspect} {
+		fmt.Fprintf(w, "\nFlags of %s:\n", strings.TrimPrefix(set.Name(), "stress "))
+		set.PrintDefaults()
+	}
+}
+
+func usageOfResults(w io.Writer) {
 	fmt.Fprint(w, `
 Exit codes:
   0 pass   1 an invariant broke   2 usage   3 a hang or lost wake-up
