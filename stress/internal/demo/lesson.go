@@ -112,7 +112,7 @@ var lessons = map[string]lesson{
 		reading: []string{"shm_overview(7), sem_overview(7)", "`go doc interlock/shm.OpenOrCreate`"},
 	},
 	"ring": {
-		see: "The number that came twice instead of one that never came.",
+		see: "The message that came twice instead of one that never came.",
 		questions: []answered{
 			{"Head and tail are in lines of their own. Why?", "Each is written by one side all the time: see false-sharing."},
 			{"What changes with two writers?", "Both may take the same slot. They need a lock around taking one and filling it, or a protocol that gives out slots and publishes them in order."},

@@ -150,7 +150,7 @@ func runBroken(ctx context.Context, d *Demo) (r *Result, tries int, err error) {
 	for begun := time.Now(); ; {
 		r, err = run(ctx, d, d.Broken)
 		tries++
-		if err != nil || r.Wrong > 0 || d.mustHold() || time.Since(begun) > enough {
+		if err != nil || r.Wrong > 0 || !d.mustBreak() || time.Since(begun) > enough {
 			return r, tries, err
 		}
 	}

@@ -9,8 +9,11 @@ import (
 
 const (
 	ringSlots = 64
-	ringItems = 300_000
+	ringItems = 200_000
 )
+
+// message is what lies in a slot: 32 times the same number.
+type message [32]uint64
 
 // ringbuffer has a line for each side.
 type ringbuffer struct {
@@ -18,7 +21,7 @@ type ringbuffer struct {
 	_     [56]byte
 	Tail  atomic.Uint64 // how many have been taken out
 	_     [56]byte
-	Slot  [ringSlots]uint64
+	Slot  [ringSlots]message
 	Full  semaphore.Semaphore
 	Free  semaphore.Semaphore
 	Old   int64 // taken out, and not what was put in
@@ -29,20 +32,20 @@ type ringbuffer struct {
 var ring = &Demo{
 	Name:  "ring",
 	Title: "a queue that gives some things twice and others never",
-	Story: `A puts the numbers 1, 2, 3 and so on into a ring of 64 slots, and B takes them out. Head counts what was put in, tail what was
+	Story: `A puts the messages 1, 2, 3 and so on into a ring of 64 slots, and B takes them out. Head counts what was put in, tail what was
 taken out; who finds the ring full or empty looks again. Nobody else is there, and each counter has one writer: so no lock.`,
 	Quiz: Quiz{
-		Question: "Does B get every number once, in order?",
+		Question: "Does B get every message once, in order?",
 		Choices:  []string{"yes: each counter has one writer", "no: some twice, and others never", "yes, if each has a CPU"},
 		Right:    1,
-		Because:  "What counts is the order of the two stores: the number, and that it is there.",
+		Because:  "What counts is the order of the two stores: the message, and that it is there.",
 	},
 	Broken: Version{Name: "count, then store", Shows: []string{"pushEarly"}, Parts: []string{"pop"}},
 	Fixes: []Version{
 		{Name: "store, then count", Shows: []string{"pushInOrder"}, About: "The slot first; then say so, with an atomic: what came before it is visible to who sees it."},
 		{Name: "two semaphores", Shows: []string{"pushWaiting", "popWaiting"}, About: "Who has nothing to do sleeps: permits for what is in, and for what is free."},
 	},
-	Op: "number",
+	Op: "message",
 	Schedule: Schedule{
 		Columns: []string{"A puts 65 in", "B takes", "slot 0", "head"},
 		Rows: [][]string{
@@ -69,7 +72,7 @@ func pushEarly(s *ringbuffer, i int) {
 	slot := s.Head.Load() % ringSlots
 	s.Head.Add(1)
 	window(i) // on one CPU: sched_yield, every 64th time
-	store(&s.Slot[slot], uint64(i))
+	writeMessage(&s.Slot[slot], i)
 }
 
 func pushInOrder(s *ringbuffer, i int) {
@@ -77,7 +80,7 @@ func pushInOrder(s *ringbuffer, i int) {
 		relax(turn)
 	}
 	slot := s.Head.Load() % ringSlots
-	store(&s.Slot[slot], uint64(i))
+	writeMessage(&s.Slot[slot], i)
 	window(i) // on one CPU: sched_yield, every 64th time
 	s.Head.Add(1)
 }
@@ -85,7 +88,7 @@ func pushInOrder(s *ringbuffer, i int) {
 func pushWaiting(s *ringbuffer, i int) {
 	_ = s.Free.Acquire(context.Background())
 	slot := s.Head.Load() % ringSlots
-	store(&s.Slot[slot], uint64(i))
+	writeMessage(&s.Slot[slot], i)
 	s.Head.Add(1)
 	_ = s.Full.Release()
 }
@@ -94,17 +97,31 @@ func pop(s *ringbuffer) uint64 {
 	for turn := 0; s.Head.Load() == s.Tail.Load(); turn++ {
 		relax(turn)
 	}
-	v := load(&s.Slot[s.Tail.Load()%ringSlots])
+	v := readMessage(&s.Slot[s.Tail.Load()%ringSlots])
 	s.Tail.Add(1)
 	return v
 }
 
 func popWaiting(s *ringbuffer) uint64 {
 	_ = s.Full.Acquire(context.Background())
-	v := load(&s.Slot[s.Tail.Load()%ringSlots])
+	v := readMessage(&s.Slot[s.Tail.Load()%ringSlots])
 	s.Tail.Add(1)
 	_ = s.Free.Release()
 	return v
+}
+
+//go:noinline
+func writeMessage(to *message, i int) {
+	for at := range to {
+		to[at] = uint64(i)
+	}
+}
+
+// readMessage returns the number in a message: the last of them, as it is written last.
+//
+//go:noinline
+func readMessage(from *message) uint64 {
+	return from[len(from)-1]
 }
 
 func pushAll(a *Actor) error {
@@ -146,7 +163,7 @@ func tryRing(st *Stage) (*Result, error) {
 		return nil, err
 	}
 	r := st.result()
-	r.fact("numbers", ringItems)
+	r.fact("messages", ringItems)
 	r.share("an old one instead", s.Old, ringItems)
 	if s.Old > 0 {
 		r.fact("the first", "instead of "+grouped(int64(s.First[0]))+", which never came, "+grouped(int64(s.First[1]))+" again")
