@@ -101,10 +101,9 @@ var mutexMutants = []Mutant{
 // wakeMutants lose wake-ups.
 var wakeMutants = []Mutant{
 	{
-		Name:       "wake-before-store",
-		Bug:        "Unlock wakes the sleeper first and frees the word afterwards",
-		Run:        runHandoff,
-		Everywhere: []string{"Unlock: a sleeper", "-every", "20", "-failures", "1"},
+		Name: "wake-before-store",
+		Bug:  "Unlock wakes the sleeper first and frees the word afterwards",
+		Run:  runHandoff,
 		Edits: []Edit{
 			{"mutex/word.go", "if m.word.CompareAndSwap(v, 0) { // E-M4 E-M5 E-M9: release first, wake after (F1)\n",
 				"if func() bool {\n\t\t\tif v&robust.Waiters != 0 {\n\t\t\t\twoken, _ = futex.Wake(&m.word, wake)\n\t\t\t}\n\t\t\treturn m.word.CompareAndSwap(v, 0)\n\t\t}() {\n"},

@@ -9,9 +9,11 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
+	"interlock/internal/park"
 	"interlock/mutex"
 	"interlock/stress/internal/arena"
 	"interlock/stress/internal/report"
@@ -26,22 +28,24 @@ const stageFD = 3
 // An actor is such a process, seen from inside: a victim, or a survivor. It does
 // what it is told on standard input, one line each, and answers each with
 //
-//	RESULT TIME       the result of an order, and CLOCK_MONOTONIC when it had it
+//	RESULT TIME LOOKS     the result of an order, CLOCK_MONOTONIC when it had it, and how
+//	                      often its process had looked by then
 type actor struct {
 	st  *stage
-	mem []byte
 	pid uint32
 
+	looks  *atomic.Uint32
 	acting bool // it is the victim, and traced
 }
 
 var bg = context.Background()
 
 // Work is the main function of an actor.
-func Work([]string) int {
+func Work(args []string) int {
 	f := os.NewFile(stageFD, "interlock-tracer")
 	info, err := f.Stat()
-	if err != nil || info.Size() != int64(stageSize()) {
+	place, err1 := strconv.ParseUint(strings.Join(args, " "), 10, 8)
+	if err != nil || err1 != nil || place >= places || info.Size() != int64(stageSize()) {
 		fmt.Fprintf(os.Stderr, "stress: %s is how stress everywhere starts its processes; it is of no use by hand\n", ActorCommand)
 		return int(report.Usage)
 	}
@@ -51,7 +55,11 @@ func Work([]string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return int(report.Setup)
 	}
-	a := &actor{arena.At[stage](mem, 0), mem, uint32(os.Getpid()), false}
+	st := arena.At[stage](mem, 0)
+	a := &actor{st: st, pid: uint32(os.Getpid()), looks: &st.Looks[place]}
+	if place != nobody {
+		a.countLooks()
+	}
 	a.st.M.OnOwnerDeath(a.repair)
 	a.answer(fmt.Sprintf("%d,%d", arena.Address(a.st), endAddress()))
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
@@ -60,7 +68,22 @@ func Work([]string) int {
 	return 0
 }
 
-func (a *actor) answer(result string) { fmt.Printf("%s %d\n", result, arena.Now()) }
+func (a *actor) answer(result string) { fmt.Printf("%s %d %d\n", result, arena.Now(), a.looks.Load()) }
+
+// countLooks queues up for a word that nothing ever happens to, only to be asked to look
+// at it, before all others of this process: its bucket is the first of those tried.
+func (a *actor) countLooks() {
+	const tried = 1 << 11
+	words := make([]atomic.Uint32, tried)
+	bucket := func(w *atomic.Uint32) uint64 { return arena.Address(park.BucketAt(uintptr(arena.Address(w)))) }
+	first := &words[0]
+	for i := range words {
+		if bucket(&words[i]) < bucket(first) {
+			first = &words[i]
+		}
+	}
+	park.EnterAcquire(first, func() park.Finding { a.looks.Add(1); return park.Quiet })
+}
 
 // obey carries out one order.
 func (a *actor) obey(order string) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,16 +25,23 @@ var errHang = errors.New("hangs")
 
 // A member is a process that plays a part, seen from here.
 type member struct {
-	name   string
-	pid    int
-	in     *os.File
-	out    *os.File
-	lines  chan string // what it has answered; closed when it has ended
-	base   uint64      // where it sees the stage
-	told   int64       // when it got its last order
-	owes   bool        // it has not answered yet
-	result string      // its last answer, and when it had it
-	at     int64
+	name  string
+	place int // in stage.Looks
+	pid   int
+	in    *os.File
+	out   *os.File
+	lines chan string // what it has answered; closed when it has ended
+	base  uint64      // where it sees the stage
+	owes  bool        // it has not answered yet
+
+	// When it got its last order, or began to wait for something else; when it had its
+	// result; and how often it had looked at both times.
+	told      int64
+	looksTold uint32
+	result    string
+	at        int64
+	looks     uint32
+	counter   *atomic.Uint32 // of its looks; nil: it does not count
 }
 
 // environment keeps the runtime of a process from doing what nobody asked for at
@@ -44,7 +52,7 @@ func environment() []string {
 
 // startMember starts one. The calling goroutine is locked to its thread: the kernel
 // ends a child with the thread that forked it.
-func startMember(name string, stage, stderr *os.File) (*member, error) {
+func startMember(name string, place int, stage, stderr *os.File) (*member, error) {
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -56,8 +64,8 @@ func startMember(name string, stage, stderr *os.File) (*member, error) {
 		return nil, err
 	}
 	defer outW.Close()
-	m := &member{name: name, in: inW, out: outR, lines: make(chan string, 1)}
-	proc, err := os.StartProcess("/proc/self/exe", []string{"stress", ActorCommand}, &os.ProcAttr{
+	m := &member{name: name, place: place, in: inW, out: outR, lines: make(chan string, 1)}
+	proc, err := os.StartProcess("/proc/self/exe", []string{"stress", ActorCommand, strconv.Itoa(place)}, &os.ProcAttr{
 		Env:   environment(),
 		Files: []*os.File{inR, outW, stderr, stage},
 		Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true},
@@ -94,9 +102,18 @@ func (m *member) tell(format string, args ...any) error {
 	if m.owes {
 		return fmt.Errorf("%s gets an order and owes an answer", m.name)
 	}
-	m.told, m.owes = arena.Now(), true
+	m.owes = true
+	m.restart()
 	_, err := fmt.Fprintf(m.in, format+"\n", args...)
 	return err
+}
+
+// restart says that what it waits for is to come only now.
+func (m *member) restart() {
+	m.told = arena.Now()
+	if m.counter != nil {
+		m.looksTold = m.counter.Load()
+	}
 }
 
 // await waits for the answer.
@@ -114,10 +131,7 @@ func (m *member) awaitFor(d time.Duration) error {
 			return fmt.Errorf("%s has ended", m.name)
 		}
 		m.owes = false
-		result, at, _ := strings.Cut(line, " ")
-		m.result = result
-		var err error
-		m.at, err = strconv.ParseInt(at, 10, 64)
+		_, err := fmt.Sscan(line, &m.result, &m.at, &m.looks)
 		return err
 	case <-t.C:
 		return fmt.Errorf("%s %w", m.name, errHang)

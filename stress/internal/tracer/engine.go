@@ -63,11 +63,12 @@ func (e *engine) dismiss() {
 
 // survivors makes sure that there are three.
 func (e *engine) survivors() error {
-	for _, name := range []string{"survivor A", "survivor B", "survivor C"}[len(e.members):] {
-		m, err := startMember(name, e.file, e.stderr)
+	for place := placeA + len(e.members); place < places; place++ {
+		m, err := startMember("survivor "+string(rune('A'+place-placeA)), place, e.file, e.stderr)
 		if err != nil {
 			return err
 		}
+		m.counter = &e.st.Looks[place]
 		e.members = append(e.members, m)
 		if err := m.greet(); err != nil {
 			return err
@@ -82,7 +83,7 @@ type outcome struct {
 	at      uintptr // where, if the goal was any of several
 	held    bool
 	slowest time.Duration
-	waited  time.Duration
+	looked  bool  // a waiter to whom a wake was due had looked by the time it went on
 	err     error // what must not be
 }
 
@@ -137,7 +138,7 @@ func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outco
 	traced := h.run(m)
 	o = outcome{reached: h.reached, at: h.at, held: r.truth.held}
 	o.err = errors.Join(traced, <-verdict, r.faults())
-	o.slowest, o.waited = r.slowest, r.waited
+	o.slowest, o.looked = r.slowest, r.looked
 	if o.err != nil {
 		o.err = fmt.Errorf("%w%s", o.err, e.complaints())
 		e.dismiss()
@@ -147,7 +148,7 @@ func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outco
 
 // owner starts a process that holds the mutex.
 func (e *engine) owner() (*member, error) {
-	m, err := startMember("the first owner", e.file, e.stderr)
+	m, err := startMember("the first owner", nobody, e.file, e.stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +167,7 @@ var numbers atomic.Uint64
 
 // victim starts one, as far as it is not traced.
 func (e *engine) victim(p *play) (*member, error) {
-	v, err := startMember("the victim", e.file, e.stderr)
+	v, err := startMember("the victim", nobody, e.file, e.stderr)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ func (r *round) consumed() error {
 	}
 	for begin := time.Now(); !r.b.answered() && time.Since(begin) < limit; time.Sleep(50 * time.Microsecond) {
 		if r.st.Items.Load() == 0 && r.b.asleep(r.newsOffset()) {
-			r.b.told = arena.Now()
+			r.b.restart()
 			if err := r.then(r.a, "produce 1"); err != nil {
 				return err
 			}
@@ -222,7 +222,7 @@ func (r *round) told(waiters []*member, counted bool) error {
 	}
 	if !counted {
 		r.st.Items.Add(1)
-		r.c.told = arena.Now()
+		r.c.restart()
 		if err := r.c.ask("broadcast"); err != nil {
 			return err
 		}

@@ -157,7 +157,7 @@ func (r *round) permitOrNone(m *member) error {
 	for begin := time.Now(); !m.answered() && time.Since(begin) < limit; time.Sleep(50 * time.Microsecond) {
 		if m.asleep(r.permitOffset()) && permits(r.st) == 0 {
 			r.lent = true
-			m.told = arena.Now()
+			m.restart()
 			if err := r.b.ask("release"); err != nil {
 				return err
 			}

@@ -49,6 +49,8 @@ type stage struct {
 	Begun   atomic.Uint32 // of Share: how often init was called
 	Whole   atomic.Uint32 // and came to its end
 
+	Looks [places]atomic.Uint32 // how often a survivor's process has looked at what it waits for
+
 	Repairs atomic.Uint32    // calls of survivors' repairs
 	DeadPID [8]atomic.Uint32 // what they were told
 	Faults  atomic.Uint32
@@ -57,6 +59,15 @@ type stage struct {
 	// The segment that Share makes, and who made the one that somebody got.
 	Owner, Start, Number, Maker atomic.Uint64
 }
+
+// Places of survivors in Looks. Who has none does not count.
+const (
+	nobody = iota
+	placeA
+	placeB
+	placeC
+	places
+)
 
 // What the victim says, in Said.
 const (
