@@ -28,7 +28,7 @@ func Create(procs, lanes, size int) (*Arena, error) {
 		return nil, fmt.Errorf("arena: memfd_create: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "interlock-stress")
-	area := (slotsOffset() + procs*groupSize(lanes) + pageSize - 1) &^ (pageSize - 1)
+	area := (SlotsOffset() + procs*groupSize(lanes) + pageSize - 1) &^ (pageSize - 1)
 	total := (area + size + pageSize - 1) &^ (pageSize - 1)
 	if err := unix.Fallocate(fd, 0, 0, int64(total)); err != nil {
 		file.Close()
@@ -59,7 +59,7 @@ func Open() (*Arena, error) {
 	if err != nil {
 		return nil, fmt.Errorf("arena: descriptor %d: %w: workers are started by stress itself", FD, err)
 	}
-	if info.Size() < int64(slotsOffset()) {
+	if info.Size() < int64(SlotsOffset()) {
 		return nil, fmt.Errorf("arena: descriptor %d is no control segment", FD)
 	}
 	a, err := mapFile(file, int(info.Size()))
@@ -102,10 +102,14 @@ func (a *Arena) Close() error {
 
 func pointsOffset() int { return SizeOf[Header]() + GraveCount*SizeOf[Grave]() }
 
-func slotsOffset() int { return pointsOffset() + SizeOf[Points]() }
+// SlotsOffset is where the first slot begins.
+func SlotsOffset() int { return pointsOffset() + SizeOf[Points]() }
 
 // groupSize is a slot with what belongs to it: its lanes, its spreads, and then its tally.
-func groupSize(lanes int) int { return tallyOffset(lanes) + SizeOf[Tally]() }
+func groupSize(lanes int) int { return SizeOf[Slot]() + lanes*SizeOf[Lane]() + BehindLanes() }
+
+// BehindLanes is the size of what follows the lanes of a slot.
+func BehindLanes() int { return int(Measures)*SizeOf[Spread]() + SizeOf[Tally]() }
 
 func tallyOffset(lanes int) int {
 	return SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(Measures)*SizeOf[Spread]()
@@ -117,7 +121,7 @@ func (a *Arena) Points() *Points { return At[Points](a.mem, pointsOffset()) }
 // Tally is what worker slot i has passed.
 func (a *Arena) Tally(i int) *Tally {
 	lanes := int(a.Lanes.Load())
-	return At[Tally](a.mem, slotsOffset()+i*groupSize(lanes)+tallyOffset(lanes))
+	return At[Tally](a.mem, SlotsOffset()+i*groupSize(lanes)+tallyOffset(lanes))
 }
 
 // Passed is how often all workers together have come by a point.
@@ -130,19 +134,19 @@ func (a *Arena) Passed(point int) (sum uint64) {
 
 // Slot is worker slot i.
 func (a *Arena) Slot(i int) *Slot {
-	return At[Slot](a.mem, slotsOffset()+i*groupSize(int(a.Lanes.Load())))
+	return At[Slot](a.mem, SlotsOffset()+i*groupSize(int(a.Lanes.Load())))
 }
 
 // Lane is goroutine j of worker slot i.
 func (a *Arena) Lane(i, j int) *Lane {
-	off := slotsOffset() + i*groupSize(int(a.Lanes.Load())) + SizeOf[Slot]() + j*SizeOf[Lane]()
+	off := SlotsOffset() + i*groupSize(int(a.Lanes.Load())) + SizeOf[Slot]() + j*SizeOf[Lane]()
 	return At[Lane](a.mem, off)
 }
 
 // Spread is what the lanes of worker slot i have told of a measure.
 func (a *Arena) Spread(i int, m Measure) *Spread {
 	lanes := int(a.Lanes.Load())
-	off := slotsOffset() + i*groupSize(lanes) + SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(m)*SizeOf[Spread]()
+	off := SlotsOffset() + i*groupSize(lanes) + SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(m)*SizeOf[Spread]()
 	return At[Spread](a.mem, off)
 }
 

@@ -103,10 +103,10 @@ func (s *interopArea) becomeC(w *Worker) error {
 func defines() []string {
 	d := map[string]uintptr{
 		"HEADER_SIZE": uintptr(arena.SizeOf[arena.Header]()), "GRAVES": arena.GraveCount, "GRAVE_SIZE": uintptr(arena.SizeOf[arena.Grave]()),
-		"SLOTS": uintptr(arena.SizeOf[arena.Header]() + arena.GraveCount*arena.SizeOf[arena.Grave]()),
+		"SLOTS": uintptr(arena.SlotsOffset()),
 		"LANES": uintptr(arena.SizeOf[arena.Slot]()), "LANE_SIZE": uintptr(arena.SizeOf[arena.Lane]()),
-		"SPREADS":    uintptr(int(arena.Measures) * arena.SizeOf[arena.Spread]()),
-		"SLOT_READY": uintptr(arena.SlotReady), "SLOT_LEFT": uintptr(arena.SlotLeft),
+		"BEHIND_LANES": uintptr(arena.BehindLanes()),
+		"SLOT_READY":   uintptr(arena.SlotReady), "SLOT_LEFT": uintptr(arena.SlotLeft),
 		"PHASE_START": uintptr(arena.PhaseStart), "PHASE_RUN": uintptr(arena.PhaseRun),
 		"PHASE_PAUSE": uintptr(arena.PhasePause), "PHASE_STOP": uintptr(arena.PhaseStop),
 		"IDLE": uintptr(LabelIdle), "PARKED": uintptr(LabelParked), "WAITING": uintptr(LabelWaiting),

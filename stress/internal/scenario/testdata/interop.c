@@ -20,7 +20,7 @@ static uint32_t phase(void) { return FIELD(uint32_t, arena, HEADER_PHASE); }
 
 static char *lane_of(int id)
 {
-	return arena + SLOTS + id / lanes * (LANES + lanes * LANE_SIZE + SPREADS) + LANES + id % lanes * LANE_SIZE;
+	return arena + SLOTS + id / lanes * (LANES + lanes * LANE_SIZE + BEHIND_LANES) + LANES + id % lanes * LANE_SIZE;
 }
 
 static void nap(long us)
