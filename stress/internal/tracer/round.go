@@ -132,7 +132,8 @@ func (r *round) sleepsOrAnswers(m *member, offset uintptr) {
 func (r *round) awaitDeath() { <-r.dead }
 
 // done waits for the answer of one that must proceed, now that the victim is dead.
-// wake says that it must be woken, and need not wait for a look.
+// wake says that it must be woken, and need not wait for a look. (Beside a barger it may be
+// woken, come too late, and sleep again.)
 func (r *round) done(m *member, want string, wake bool) error {
 	if err := m.awaitFor(typically); errors.Is(err, errHang) {
 		r.st.Stop.Store(1) // on a busy machine a barger can always be first
@@ -145,7 +146,7 @@ func (r *round) done(m *member, want string, wake bool) error {
 		since, looks = m.told, m.looksTold
 	}
 	r.slowest = max(r.slowest, time.Duration(m.at-since))
-	r.looked = r.looked || wake && m.looks != looks
+	r.looked = r.looked || wake && r.crowd != barger && m.looks > looks // it may have had it before the kill
 	return nil
 }
 
