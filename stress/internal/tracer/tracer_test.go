@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == ActorCommand {
-		os.Exit(Work(nil))
+		os.Exit(Work(os.Args[2:]))
 	}
 	os.Exit(m.Run())
 }
