@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"interlock/internal/race"
 	"interlock/stress/internal/report"
 )
 
@@ -40,6 +41,7 @@ func runsOfEach() int {
 // of them took more than a second is printed: that depends on what else the machine
 // has to do.
 func TestEachShowsWhatItMust(t *testing.T) {
+	notUnderRace(t)
 	for _, d := range All() {
 		t.Run(d.Name, func(t *testing.T) {
 			t.Run("all CPUs", func(t *testing.T) { shows(t, d) })
@@ -48,6 +50,13 @@ func TestEachShowsWhatItMust(t *testing.T) {
 				shows(t, d)
 			})
 		})
+	}
+}
+
+func notUnderRace(t *testing.T) {
+	t.Helper()
+	if race.Enabled {
+		t.Skip("the race detector's own synchronisation makes races rare, and takes its time")
 	}
 }
 
@@ -110,6 +119,7 @@ func onOneCPU(t *testing.T) (undo func()) {
 
 // What a person sees: in 80 columns, with the code that runs.
 func TestPages(t *testing.T) {
+	notUnderRace(t)
 	for _, d := range All() {
 		t.Run(d.Name, func(t *testing.T) {
 			var out strings.Builder
