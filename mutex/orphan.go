@@ -129,12 +129,13 @@ func (r *registry) find(m *Mutex) func(pid int) error {
 //
 //	step                          if we die right after it
 //	1  E-M7: take the word        orphan again, E-M6
-//	2  owner = inconsistent       the same
-//	3  fence: the dead one's      the same, and the next heir fences the same dead
+//	2  fence: the dead one's      the same, and the next heir fences the same dead
 //	   threads have stopped
+//	3  owner = inconsistent       the same
 //	4  write our identity         the same; the next heir has us to fence
-//	5  repair                     orphan again: repair copes with half a repair
-//	6  owner = 0                  orphan again: we died holding it
+//	5  the word is still ours     the same (INV-M8)
+//	6  repair                     orphan again: repair copes with half a repair
+//	7  owner = 0                  orphan again: we died holding it
 func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err error) {
 	if m.owner.Load() == notRecoverable {
 		m.passOn()
@@ -158,12 +159,15 @@ func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err e
 	}
 	dead := m.snapshot() // before our own record covers theirs
 	pid, fence := m.deceased()
-	m.owner.Store(inconsistent)
 	if err := proc.Fence(ctx, fence); err != nil {
 		m.putBack(dead)
 		return true, err
 	}
-	m.record() // not before: if we died in the fence, nobody would know of whom to wait for
+	m.owner.Store(inconsistent)
+	m.record()     // not before: if we died in the fence, nobody would know of whom to wait for
+	if !m.stillHeld() {
+		return false, nil
+	}
 	if repair == nil {
 		return true, &Error{Err: ErrOwnerDead, PID: pid}
 	}
@@ -204,11 +208,11 @@ func (m *Mutex) mend(repair func(pid int) error, pid int) (done bool, err error)
 	return false, &Error{Err: ErrOwnerDead, PID: pid, Repair: err}
 }
 
-// condemn gives the mutex up for all. Our identity goes first: no fast path,
-// ours included, may take a condemned mutex for one it knows.
+// condemn gives the mutex up for all. Our identity goes too, before the word: no
+// fast path, ours included, may take a condemned mutex for one it knows.
 func (m *Mutex) condemn() {
-	m.prev.Store(0)
 	m.owner.Store(notRecoverable)
+	m.prev.Store(0)
 	m.release(math.MaxInt32) // E-M9: every sleeper must learn of it (P-M7)
 }
 
@@ -216,9 +220,9 @@ func (m *Mutex) condemn() {
 //
 // The identity may be that of the owner before, if the dead one was killed
 // before it recorded itself. If that owner lives, the name of the dead is
-// unknown; nothing needs a fence then, since who has not recorded itself has
-// not returned from Lock. A C owner's record is a thread ID, which the fence
-// does not trust.
+// unknown, and so is for whom to wait; a thread of it that still runs finds that
+// the word is not its own, and does not return from Lock (INV-M8). A C owner's
+// record is a thread ID, which the fence does not trust.
 func (m *Mutex) deceased() (pid, fence int) {
 	prev, next := m.prev.Load(), m.next.Load()
 	if pid = proc.PID(prev); pid != 0 {

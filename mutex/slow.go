@@ -134,7 +134,7 @@ func (m *Mutex) checkKind() error {
 }
 
 // try makes one attempt. It is done when m is held, or when err says why it
-// will not be; not done means that somebody alive holds it.
+// will not be; not done means that somebody else holds it.
 func (m *Mutex) try(ctx context.Context, p plan) (done bool, err error) {
 	for {
 		v := m.word.Load()
@@ -156,7 +156,8 @@ func (m *Mutex) try(ctx context.Context, p plan) (done bool, err error) {
 			// E-M1, or E-M3 for one that has slept (INV-M3).
 			if m.word.CompareAndSwap(v, proc.TID(proc.Me())|v&robust.Waiters|p.waiters) {
 				mark.At("E-M3 taken not recorded")
-				return true, m.settle()
+				held, err := m.settle()
+				return held || err != nil, err
 			}
 		}
 	}
@@ -165,7 +166,8 @@ func (m *Mutex) try(ctx context.Context, p plan) (done bool, err error) {
 // overtaken ends a fast path that took the word of a mutex which another
 // process had held in the meantime. It reports whether m is held.
 func (m *Mutex) overtaken() bool {
-	return m.settle() == nil
+	held, _ := m.settle()
+	return held
 }
 
 // flagWaiters is E-M2. It returns the word, with WAITERS if somebody holds it.

@@ -62,6 +62,9 @@ import (
 //	        WAITERS. Whoever changes the word then calls the oldest afterwards; who
 //	        queues does so first and looks at the word afterwards. So one of the two
 //	        sees the other (docs/models/handover.pml).
+//	INV-M8  Who has recorded itself reads the word again, and does not enter if
+//	        it is not ours any more: then this process was killed before the record,
+//	        and its heir could not know that it has a thread to wait for.
 const (
 	inconsistent   = robust.Inconsistent
 	notRecoverable = robust.NotRecoverable
@@ -81,21 +84,33 @@ type plan struct {
 	bare    bool   // ignore the registered repairs: the caller has its own
 }
 
-// settle completes E-M1 and E-M3. On an error it has released the word again.
-func (m *Mutex) settle() error {
-	if m.owner.Load() == notRecoverable {
+// settle completes E-M1 and E-M3. On an error it has released the word again. If
+// it is neither held nor an error, the word is not ours any more.
+func (m *Mutex) settle() (held bool, err error) {
+	owner := m.owner.Load()
+	if owner == notRecoverable {
 		m.release(1) // the next waiter must learn of it too (P-M7)
-		return m.fail(ErrNotRecoverable)
+		return false, m.fail(ErrNotRecoverable)
 	}
 	if proc.Foreign(m.next.Load()) {
 		m.release(1)
-		return m.fail(ErrPIDNamespace)
+		return false, m.fail(ErrPIDNamespace)
 	}
-	if m.owner.Load() != 0 {
-		m.owner.Store(0) // a C owner's TID, or a hostile byte
+	if owner != 0 && m.held() {
+		m.owner.CompareAndSwap(owner, 0) // a C owner's TID, or a hostile byte
 	}
 	m.record()
-	return nil
+	return m.stillHeld(), nil
+}
+
+// stillHeld is INV-M8. Who was killed ends in the system call, at the latest: no
+// thread of it takes the word once more, after the kernel has marked it.
+func (m *Mutex) stillHeld() bool {
+	held := m.held()
+	if !held {
+		m.passOn()
+	}
+	return held
 }
 
 // record writes this process's identity; only the holder may. next first: see

@@ -146,7 +146,8 @@ end:
 }
 
 /* Who was killed may stop before any step. Between taking the word and recording
- * itself it must, or the heir could not know for whom to wait: LATE_RECORD. */
+ * itself it must, or LATE_RECORD: the heir does not know for whom to wait, and what it
+ * wrote down may be overwritten; so everybody asks again who has the word (INV-M8). */
 #define STOP(p) phase[p] == DYING -> goto stop
 #ifdef LATE_RECORD
 #define RECORDS(p) true
@@ -244,6 +245,15 @@ take:
 		:: mark != CONDEMNED && RECORDS(p) -> name = p + 1
 		fi
 	};
+#ifndef UNASKED
+	atomic {
+		if
+		:: STOP(p)
+		:: TID(word) == p + 1                                    /* INV-M8 */
+		:: TID(word) != p + 1 -> assert(phase[p] == DYING); goto stop
+		fi
+	};
+#endif
 	atomic {
 		if
 		:: STOP(p)
@@ -367,12 +377,6 @@ inherit:
 #endif
 		fi
 	};
-	atomic {
-		if
-		:: STOP(p)
-		:: RECORDS(p) -> mark = INCONSISTENT
-		fi
-	};
 #ifdef RECORD_FIRST
 	atomic {
 		if
@@ -396,9 +400,24 @@ inherit:
 	atomic {
 		if
 		:: STOP(p)
+		:: RECORDS(p) -> mark = INCONSISTENT
+		fi
+	};
+	atomic {
+		if
+		:: STOP(p)
 		:: RECORDS(p) -> name = p + 1
 		fi
 	};
+#ifndef UNASKED
+	atomic {
+		if
+		:: STOP(p)
+		:: TID(word) == p + 1                                    /* INV-M8 */
+		:: TID(word) != p + 1 -> assert(phase[p] == DYING); goto stop
+		fi
+	};
+#endif
 	atomic {
 		if
 		:: STOP(p)
@@ -449,13 +468,13 @@ condemn:
 	atomic {
 		if
 		:: STOP(p)
-		:: true -> inside--; holds = false; name = 0
+		:: true -> inside--; holds = false; mark = CONDEMNED
 		fi
 	};
 	atomic {
 		if
 		:: STOP(p)
-		:: true -> mark = CONDEMNED
+		:: true -> name = 0
 		fi
 	};
 	atomic {

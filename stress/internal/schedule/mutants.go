@@ -21,8 +21,14 @@ var own = []selftest.Mutant{
 		Name: "recorded-before-fence",
 		Bug:  "an heir writes down who it is before the fence; if it dies there, the next one waits for the wrong process (the library had this bug)",
 		Edits: []selftest.Edit{
-			{File: "mutex/orphan.go", Old: "\tm.owner.Store(inconsistent)\n", New: "\tm.owner.Store(inconsistent)\n\tm.record()\n"},
+			{File: "mutex/orphan.go", Old: "\tpid, fence := m.deceased()\n", New: "\tpid, fence := m.deceased()\n\tm.record()\n"},
 		},
+	},
+	{
+		Name: "enters-unasked",
+		Bug:  "who was killed before it wrote down who it is does not ask whether the word is still its own, and enters beside its heir (the library had this bug)",
+		Edits: []selftest.Edit{{File: "mutex/word.go",
+			Old: "\treturn m.stillHeld(), nil\n", New: "\treturn true, nil\n"}},
 	},
 	{
 		Name:  "no-fence",

@@ -24,6 +24,7 @@ type priorities struct {
 
 const (
 	falls      = 3  // as many orders of two events as a schedule can force, about
+	runsOn     = 50 // choices, at most, until one who was killed runs on
 	passEvery  = 60 // choices, on average, until time passes though somebody could go on
 	prioritySz = 1 << 20
 )
@@ -39,7 +40,7 @@ func newPriorities(seed uint64, length, kills int) *priorities {
 		p.falls[p.random.IntN(length)] = true
 	}
 	for range kills {
-		p.kills = append(p.kills, p.random.IntN(length))
+		p.kills = append(p.kills, p.random.IntN(1+p.random.IntN(length))) // rather early: then others can do something about it
 	}
 	return p
 }
@@ -56,6 +57,9 @@ func (p *priorities) choose(options []sim.Option) int {
 		return p.random.IntN(len(options))
 	}
 	if i := p.kill(options); i >= 0 {
+		if options[i].Do == sim.Late {
+			p.hold(options, options[i].Process)
+		}
 		return i
 	}
 	tick := p.any(options, func(o sim.Option) bool { return o.Do == sim.Tick })
@@ -82,6 +86,18 @@ func (p *priorities) kill(options []sim.Option) int {
 		p.kills = slices.Delete(p.kills, i, i+1)
 	}
 	return victim
+}
+
+// hold lets the threads of a killed process fall behind all others, until those are held
+// up in turn: it is those that run on after their heir has come in that do harm.
+func (p *priorities) hold(options []sim.Option, dead *sim.Process) {
+	for _, o := range options {
+		if o.Do == sim.Run && o.Thread.Process == dead {
+			p.lowest--
+			p.of[o.Thread] = p.lowest
+		}
+	}
+	p.falls[p.depth+p.random.IntN(runsOn)] = true
 }
 
 // who has the priority of an option; nil: nobody.

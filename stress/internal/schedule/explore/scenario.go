@@ -18,7 +18,6 @@ type scenario struct {
 	strict      bool                      // no death there can take a wake along, so nobody may need a look
 	noWaitv     bool                      // the kernel has no futex_waitv
 	pooled      bool                      // one thread of a process sleeps for all of its waiters
-	known       string                    // what is known to fail here, and not promised
 	set         oracle.Setting
 	excused     func() bool
 }
