@@ -4,7 +4,7 @@
 //
 //	R0  signal number
 //	R1  *siginfo: code at 8, address at 16
-//	R2  *ucontext
+//	R2  *ucontext: the same address once more at 176, which is the one Go reads here
 //
 // It uses registers that C's convention gives away, and no stack, and goes on to
 // the handler before it with the three as they came.
@@ -38,6 +38,7 @@ count:
 	STLXR R13, (R12), R14
 	CBNZ R14, count
 	MOVD ZR, 16(R1)
+	MOVD ZR, 176(R2)
 on:
 	MOVD ·next(SB), R9
 	JMP  (R9)
