@@ -32,6 +32,7 @@ type Proc struct {
 	release     chan struct{} // closed when it may be reaped
 	releaseOnce sync.Once
 	reaped      chan struct{} // closed once it is reaped
+	finishOnce  sync.Once
 
 	mu    sync.Mutex
 	said  []string // what it said, for the report
@@ -173,6 +174,14 @@ func (p *Proc) Kill() {
 	}
 }
 
+// Bury kills the child and closes all that the test has of it, which else stays open
+// until the test ends: for thousands of children, one after the other.
+func (p *Proc) Bury() {
+	p.t.Helper()
+	p.Kill()
+	p.finish()
+}
+
 // Stop stops the child with SIGSTOP and returns when all its threads stand still.
 func (p *Proc) Stop() {
 	p.t.Helper()
@@ -252,7 +261,9 @@ func (p *Proc) fatalf(format string, args ...any) {
 
 // finish runs in t.Cleanup. A child that ended badly before anybody asked for its
 // end fails the test: its part of it was not done.
-func (p *Proc) finish() {
+func (p *Proc) finish() { p.finishOnce.Do(p.conclude) }
+
+func (p *Proc) conclude() {
 	select {
 	case <-p.dead:
 		p.letReap()

@@ -22,6 +22,18 @@ func Threads(pid int) int {
 	return 0
 }
 
+// PrivateMemory is how many bytes of memory that is no file's and no segment's a
+// process has.
+func PrivateMemory(pid int) int {
+	for _, line := range strings.Split(read(fmt.Sprintf("/proc/%d", pid), "status"), "\n") {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kib, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			return kib << 10
+		}
+	}
+	return 0
+}
+
 // FewThreads is how many threads a process may have whose goroutines only wait,
 // however many they are: the runtime has some for each CPU.
 func FewThreads() int { return 28 + 2*runtime.NumCPU() }
