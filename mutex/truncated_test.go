@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,29 @@ func TestMemoryThatTheCallerMappedIsContained(t *testing.T) { // T69
 	m.Unlock()
 	proctest.Truncate(t, file, 0)
 	proctest.Gone(t, "Lock", func() error { m.Lock(); return nil })
+}
+
+func init() {
+	proctest.Register("waits without futex_waitv", func(c *proctest.Child) {
+		m := &mutexes(c.Memory(0), 1)[0]
+		c.Say("waits")
+		err := m.LockContext(context.Background())
+		c.Sayf("%v %v", errors.Is(err, region.ErrTruncated), err)
+	})
+}
+
+func TestAWaiterWithoutWaitvWhoseMemoryIsTruncated(t *testing.T) { // T69, P-K6, P-K13
+	file, _, _ := truncatable(t)
+	p := proctest.Start(t, "holds what is truncated", proctest.Files(file))
+	p.Expect("holds")
+	w := proctest.Start(t, "waits without futex_waitv", proctest.Files(file), proctest.WithoutWaitv())
+	w.Expect("waits")
+	proctest.AwaitSleepers(t, w.Pid, 1)
+	proctest.Truncate(t, file, 0)
+	if line := w.Line(); !strings.HasPrefix(line, "true") {
+		t.Errorf("it is told %q", line)
+	}
+	p.Send("leave")
 }
 
 func TestWaitersWhoseMemoryIsTruncated(t *testing.T) { // T69, P-K6

@@ -2,12 +2,18 @@ package park
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"interlock/futex"
+	"interlock/internal/region"
 )
 
 // Who sleeps with a thread of its own wakes up soonest. So that many words
@@ -83,10 +89,27 @@ func (w *Waiter) sleepDirect(ctx context.Context, val uint32, limit time.Duratio
 	if why == futex.Expired {
 		runtime.Gosched() // for ctx's own timer
 	}
-	if err != nil || why == futex.Woken {
-		return why == futex.Woken, err
+	if err != nil {
+		return false, w.whatIsGone(err)
+	}
+	if why == futex.Woken {
+		return true, nil
 	}
 	return false, ctx.Err()
+}
+
+// whatIsGone makes the kernel's EFAULT the error of a touch, if that would fault too:
+// without futex_waitv, whose sleeper is not aware of it before a look is, the kernel
+// sees first that a peer has truncated the file (P-K6).
+func (w *Waiter) whatIsGone(err error) error {
+	if !errors.Is(err, unix.EFAULT) {
+		return err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if guarded(func() bool { w.word.Load(); return false }) {
+		return fmt.Errorf("the file under the memory was made %w: %w", region.ErrTruncated, err)
+	}
+	return err
 }
 
 // demote has w, which has slept long with a thread of its own, share one.
