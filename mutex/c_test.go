@@ -134,6 +134,7 @@ func TestGoAndCExcludeEachOther(t *testing.T) { // T10
 }
 
 func TestEachRepairsWhatTheOtherLeft(t *testing.T) { // T22
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	c, victim := cPeer(t, f), cPeer(t, f)
 	if err := b.m.Init(); err != nil {
@@ -199,6 +200,7 @@ func TestSleepersOfBothKindsWakeEachOther(t *testing.T) {
 }
 
 func TestCondemnedByEither(t *testing.T) { // T22, P-M7
+	proctest.NeedsRobustLists(t)
 	t.Run("Go", func(t *testing.T) {
 		f, b := newBoard(t)
 		c := []peer{cPeer(t, f), cPeer(t, f)}
@@ -246,6 +248,7 @@ func TestCondemnedByEither(t *testing.T) { // T22, P-M7
 }
 
 func TestPthreadMutexTimedlock(t *testing.T) {
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	c := cPeer(t, f)
 	if err := b.m.Init(); err != nil {

@@ -198,6 +198,7 @@ func init() {
 }
 
 func TestAChainOfHeirsThatDie(t *testing.T) { // T24
+	proctest.NeedsRobustLists(t)
 	links := uint64(100)
 	if race.Enabled {
 		links = 20

@@ -94,6 +94,7 @@ func reads(c *proctest.Child) {
 }
 
 func TestDetachRefusesWhileSomethingIsGoingOn(t *testing.T) {
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	mem := proctest.Map(t, f)
 	m := &at[board](mem, 0).m
@@ -172,6 +173,7 @@ func TestDetachRefusesWhileAnUnlinkedMutexIsHeld(t *testing.T) { // P-K1
 }
 
 func TestRemappedMemoryIsLinkedAgain(t *testing.T) { // T17, P-K4
+	proctest.NeedsRobustLists(t)
 	for _, where := range []string{"the same address", "another address", "a stranger's memory"} {
 		t.Run(where, func(t *testing.T) {
 			f, b := newBoard(t)
@@ -218,6 +220,7 @@ func TestRemappedMemoryHasNoRepairs(t *testing.T) {
 }
 
 func TestASecondMappingKeepsWorking(t *testing.T) {
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	mem := proctest.Map(t, f)
 	m := &at[board](mem, 0).m
@@ -251,6 +254,9 @@ func TestReadOnlyMemoryIsAnError(t *testing.T) {
 	for _, who := range []string{"a newcomer", "a former user"} {
 		for _, known := range []string{"known", "unknown"} { // to package region, as memory of shm is
 			t.Run(who+", "+known, func(t *testing.T) {
+				if who == "a former user" && known == "unknown" {
+					proctest.NeedsRobustLists(t) // what tells us is the link
+				}
 				f, _ := newBoard(t)
 				p := proctest.Start(t, "reads", proctest.Files(f), proctest.Args(who, known))
 				p.Expect("fault")

@@ -262,6 +262,7 @@ func TestAChildsDeathReleasesNothing(t *testing.T) { // T27, P-M11
 }
 
 func TestOwnerSaysWhoHolds(t *testing.T) {
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	owner := func(pid int, held bool) {
 		t.Helper()

@@ -27,6 +27,7 @@ import (
 )
 
 func TestNothingIsAllocated(t *testing.T) {
+	proctest.NeedsRobustLists(t)
 	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
@@ -145,6 +146,7 @@ func TestSpinningSurvivesAPanic(t *testing.T) {
 // A thousand goroutines that wait for one mutex, and a thousand mutexes with one
 // each: the first are one sleeper, and neither keeps a CPU busy.
 func TestWaitingCostsLittle(t *testing.T) { // T84, P-G2
+	proctest.NeedsWaitv(t)
 	for _, many := range []string{"goroutines", "mutexes"} {
 		t.Run("1000 "+many, func(t *testing.T) {
 			const n = 1000

@@ -100,6 +100,7 @@ func TestASleeperDiesOfItsWake(t *testing.T) { // P-M2
 }
 
 func TestASleeperDiesOfTheKernelsWake(t *testing.T) { // P-M3
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	holder, thief, waiter := startPeer(t, f), startPeer(t, f), startPeer(t, f)
 	holder.do("lock", "held", "tear", "ok")
@@ -259,6 +260,7 @@ func TestAnHeirKnowsThatOthersSleep(t *testing.T) { // INV-M4, E-M7, P-M4
 }
 
 func TestAnHeirSetsWaitersOfItsOwn(t *testing.T) { // INV-M4: a holder's orphan may have lost the bit
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	bequeath(t, f)
 	if b.m.word.Load() != robust.OwnerDied {

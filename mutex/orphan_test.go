@@ -228,6 +228,7 @@ func condemn(t *testing.T) time.Duration {
 }
 
 func TestARepairerThatDies(t *testing.T) { // T23
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	dead := bequeath(t, f)
 	inside := startPeer(t, f)

@@ -77,6 +77,7 @@ func TestWhichRepairRuns(t *testing.T) {
 // A thread in a system call cannot be killed before that is over. The heir waits
 // for it, and one that gives up waiting leaves the next heir the same to wait for.
 func TestTheHeirWaitsForTheDeadOnesThreads(t *testing.T) {
+	proctest.NeedsRobustLists(t)
 	f, b := newBoard(t)
 	owner := startPeer(t, f)
 	owner.do("doom", "ok", "lock", "held")

@@ -37,6 +37,7 @@ func init() {
 }
 
 func TestAllLocksOfATableAreRecovered(t *testing.T) { // T25, P-K1
+	proctest.NeedsRobustLists(t)
 	for _, n := range []int{1, 10, robust.ListLimit - 1, robust.ListLimit, robust.ListLimit + 1, 5000} {
 		t.Run(itoa(n), func(t *testing.T) {
 			f, mem := proctest.Memfd(t, n*mutexSize)

@@ -173,6 +173,7 @@ func prompt(t *testing.T, took proctest.Times) {
 }
 
 func TestWaitingForAThousandWordsIsFree(t *testing.T) { // T03, T84, P-G2
+	proctest.NeedsWaitv(t)
 	const promise = 1.0 // per cent of a CPU
 	n := proctest.Scaled(1000, 300)
 	proctest.Watchdog(t, 3*time.Minute, nil)
@@ -218,6 +219,7 @@ func TestWaitingForAThousandWordsIsFree(t *testing.T) { // T03, T84, P-G2
 }
 
 func TestFiveThousandWordsCostFewThreads(t *testing.T) { // T84, P-G2
+	proctest.NeedsWaitv(t)
 	few := 170 + proctest.FewThreads()
 	n := proctest.Scaled(5000, 1000)
 	proctest.Watchdog(t, 3*time.Minute, nil)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,6 +46,23 @@ func RefuseWaitv() error {
 func Missing(call uintptr) bool {
 	_, _, errno := unix.Syscall6(call, 0, 0, 0, 0, 0, 0)
 	return errno == unix.ENOSYS
+}
+
+// NeedsRobustLists skips a test of what the kernel does at a death, and of the links by
+// which it does, where it does nothing of the kind.
+func NeedsRobustLists(t testing.TB) {
+	t.Helper()
+	if Missing(unix.SYS_SET_ROBUST_LIST) {
+		t.Skip("no robust lists here: the kernel marks nothing")
+	}
+}
+
+// NeedsWaitv skips a test of how little it costs to wait for many words.
+func NeedsWaitv(t testing.TB) {
+	t.Helper()
+	if Missing(sysFutexWaitv) {
+		t.Skip("no futex_waitv here (P-K13)")
+	}
 }
 
 // WithoutWaitv starts the child where futex_waitv is refused: by a filter that is
