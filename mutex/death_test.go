@@ -158,7 +158,10 @@ func TestAStoppedOwnerThatIsKilledIsDead(t *testing.T) {
 }
 
 func TestRecoveryDoesNotWaitForTheTearDown(t *testing.T) { // T28, P-K16
-	const mib = 512
+	mib := 512
+	if proctest.Long() {
+		mib = 2048
+	}
 	var took [2]time.Duration
 	for i, fat := range []int{1, mib} {
 		f, b := newBoard(t)

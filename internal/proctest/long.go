@@ -15,12 +15,15 @@ const envLong = "INTERLOCK_LONG"
 // INTERLOCK_LONG=1. The short form says how to get the long one.
 func Lasts(t testing.TB, short, long time.Duration) time.Duration {
 	t.Helper()
-	if os.Getenv(envLong) != "" {
+	if Long() {
 		return long
 	}
 	t.Logf("for %v; with %s=1 in the environment, for %v", short, envLong, long)
 	return short
 }
+
+// Long reports whether the long form is asked for.
+func Long() bool { return os.Getenv(envLong) != "" }
 
 // Scaled is a number of goroutines or rounds: less is as good under the race
 // detector, which costs ten times the time and memory.
