@@ -1,0 +1,152 @@
+// What holds for a mutex that a crowd of processes want, up to a thousand, while one of
+// them is killed every 10 ms (T85):
+//   - what it guards is exact to the last operation of the last process that died;
+//   - every process that lives long enough has its turn.
+//
+// A hundred for each CPU, at most: each one that waits looks at the word 25 times a
+// second, which costs its process 0.15 to 0.25 ms of CPU each time. Beyond some four
+// hundred for each CPU the looks alone take all of them.
+package mutex
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"interlock/internal/proctest"
+)
+
+const (
+	aThousand = 1000
+	killEvery = 10 * time.Millisecond
+	tooLong   = 20 * time.Second // for a process of a thousand to wait for its turn
+)
+
+// A thousand is what they share.
+type thousand struct {
+	b     board
+	turns [aThousand]struct {
+		n     uint64 // under the lock
+		since int64  // when the process in this place began, by proctest.Now
+		last  int64  // when it had its last turn
+		worst int64  // the longest that it had to wait for one
+	}
+}
+
+func init() {
+	proctest.Register("one of a thousand", func(c *proctest.Child) {
+		a := at[thousand](c.Memory(0), 0)
+		b, mine := &a.b, &a.turns[c.Int(0)]
+		b.m.OnOwnerDeath(func(int) error {
+			b.after = b.before
+			b.repair++
+			return nil
+		})
+		ctx, stop := context.WithCancel(context.Background())
+		go func() {
+			c.Recv()
+			stop()
+		}()
+		mine.worst, mine.last = 0, 0
+		mine.since = proctest.Now()
+		for came := mine.since; b.m.LockContext(ctx) == nil; came = proctest.Now() {
+			b.before++
+			mine.n++
+			mine.last = proctest.Now()
+			mine.worst = max(mine.worst, mine.last-came)
+			b.after++
+			b.m.Unlock()
+		}
+	})
+}
+
+func TestAThousandProcessesAndKills(t *testing.T) { // T85
+	d := proctest.Lasts(t, 2*time.Second, time.Minute)
+	n := 40
+	if proctest.Long() {
+		n = min(aThousand, 100*runtime.NumCPU())
+	}
+	f, mem := proctest.Memfd(t, int(sizeOf[thousand]()))
+	a := at[thousand](mem, 0)
+	proctest.Watchdog(t, d+4*time.Minute, a.b.String)
+	start := func(i int) *proctest.Proc {
+		a.turns[i].since = 0
+		// Nice, or who kills and starts them would get no CPU to do it in time.
+		return proctest.Start(t, "one of a thousand", proctest.Files(f), proctest.Args(itoa(i)), proctest.Wrap("nice", "-n", "10"))
+	}
+	began := time.Now()
+	crowd := make([]*proctest.Proc, n)
+	for i := range crowd {
+		crowd[i] = start(i)
+	}
+	proctest.Until(t, "the first turn of everybody", func() bool {
+		for i := range crowd {
+			if a.turns[i].last == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("%d processes: everybody has had a turn %v after the first was started", n, time.Since(began))
+	kills, starved := uint64(0), 0
+	var dying []*proctest.Proc
+	next := time.Now()
+	for end := next.Add(d); time.Now().Before(end); kills++ {
+		next = next.Add(killEvery)
+		time.Sleep(time.Until(next)) // the rate is what is asked for
+		i := rand.IntN(n)
+		starved += a.starved(i)
+		crowd[i].Signal(unix.SIGKILL)
+		dying = append(dying, crowd[i])
+		if len(dying) > 50 { // it takes them a while: among so many they seldom get a CPU to die
+			dying[0].Bury()
+			dying = dying[1:]
+		}
+		crowd[i] = start(i)
+	}
+	for i := range crowd {
+		starved += a.starved(i)
+	}
+	if starved > 0 {
+		t.Errorf("%d processes waited for %v and longer, and had no turn", starved, tooLong)
+	}
+	for _, p := range dying {
+		p.Bury()
+	}
+	for _, p := range crowd {
+		p.Send("stop")
+	}
+	for _, p := range crowd {
+		p.WaitExit(0)
+	}
+	exact(t, a, n, kills)
+}
+
+// starved is 1 if the process in place i has lived for too long without a turn.
+func (a *thousand) starved(i int) int {
+	one := &a.turns[i]
+	if one.since == 0 || proctest.Now()-max(one.since, one.last) < int64(tooLong) {
+		return 0
+	}
+	return 1
+}
+
+// exact does the accounts: each process that was killed may have died between its two
+// notes.
+func exact(t *testing.T, a *thousand, n int, kills uint64) {
+	t.Helper()
+	sum, worst := uint64(0), int64(0)
+	for i := range a.turns[:n] {
+		sum += a.turns[i].n
+		worst = max(worst, a.turns[i].worst)
+	}
+	t.Logf("%d operations, %d kills, %d repairs; the longest that anybody who lives to the end had to wait: %v",
+		a.b.before, kills, a.b.repair, time.Duration(worst))
+	if a.b.before != a.b.after || a.b.before < sum || a.b.before-sum > kills {
+		t.Errorf("before %d, after %d, the sum of all %d", a.b.before, a.b.after, sum)
+	}
+}
