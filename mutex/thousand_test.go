@@ -66,7 +66,7 @@ func init() {
 
 func TestAThousandProcessesAndKills(t *testing.T) { // T85
 	d := proctest.Lasts(t, 2*time.Second, time.Minute)
-	n := 40
+	n := proctest.Scaled(40, 10)
 	if proctest.Long() {
 		n = min(aThousand, 100*runtime.NumCPU())
 	}

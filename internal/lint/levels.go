@@ -52,6 +52,7 @@ var levels = map[string]level{
 	"internal/lint":          tests,
 	"internal/proctest":      tests,
 	"internal/race/racetest": tests,
+	"internal/strange":       tests,
 }
 
 // peers are the levels whose packages may import one another. Elsewhere
