@@ -2,7 +2,8 @@
 //   - one whose core is being dumped is not dead before the dump is over (T28, P-K19);
 //   - one that is traced, or frozen, is not dead (T29, P-K8);
 //   - one that belongs to another user, and one whom /proc hides, is neither taken for
-//     dead while it lives nor for alive when it is dead, marked or not;
+//     dead while it lives nor for alive when it is dead, marked or not; one that has no
+//     /proc is a stranger;
 //   - one that has unmapped memory without Detach still leaves its other mutexes to
 //     their heirs (P-K18).
 package mutex
@@ -72,6 +73,9 @@ func prepare(c *proctest.Child, how string) {
 	case "hidden":
 		c.Check(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 		c.Check(unix.Mount("proc", "/proc", "proc", 0, "hidepid=2"))
+	case "no /proc":
+		c.Check(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+		c.Check(unix.Mount("none", "/proc", "tmpfs", 0, ""))
 	case "core":
 		c.Check(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}))
 		c.Check(os.Chdir(c.Args[len(c.Args)-1]))
@@ -260,6 +264,36 @@ func TestOwnersOfOtherUsers(t *testing.T) { // T29
 			t.Logf("kill to acquired: %v", d)
 			if proctest.TooLate(d) || b.repair != 1 || b.before != b.after {
 				t.Errorf("%v; %d repairs; pair %d, %d", d, b.repair, b.before, b.after)
+			}
+			waiter.do("unlock", "free")
+		})
+	}
+}
+
+// Who has no /proc does not know its PID namespace: it is a stranger to all that have one,
+// from its first call on, and no stranger to others without.
+func TestWithoutProc(t *testing.T) { // T88, P-K7
+	needNamespaces(t, "odd owner", "odd waiter")
+	own := proctest.Attr(func(a *syscall.SysProcAttr) { a.Cloneflags = unix.CLONE_NEWNS })
+	for name, unmarked := range map[string][]string{"marked": nil, "unmarked": {"no robust list"}} {
+		t.Run(name, func(t *testing.T) {
+			f, b := newBoard(t)
+			owner := oddOwner(t, f, own, proctest.Args(append(unmarked, "no /proc")...))
+			for range 3 {
+				if err := lockInTime(t, &b.m); !errors.Is(err, ErrPIDNamespace) {
+					t.Errorf("LockContext: %v, %v", err, b)
+				}
+			}
+			waiter := peer{proctest.Start(t, "odd waiter", own, proctest.Files(f), proctest.Args("no /proc"))}
+			waiter.Expect("ready")
+			waiter.do("lockctx 200ms", "deadline")
+			waiter.Send("lock")
+			proctest.AwaitSleepers(t, waiter.Pid, 1)
+			killed := now()
+			owner.Kill()
+			waiter.Expect("held")
+			if d := time.Duration(b.held.Load() - killed); proctest.TooLate(d) || b.repair != 1 {
+				t.Errorf("%v; %d repairs", d, b.repair)
 			}
 			waiter.do("unlock", "free")
 		})

@@ -101,14 +101,17 @@ func (w *Waiter) sleepDirect(ctx context.Context, val uint32, limit time.Duratio
 // whatIsGone makes the kernel's EFAULT the error of a touch, if that would fault too:
 // without futex_waitv, whose sleeper is not aware of it before a look is, the kernel
 // sees first that a peer has truncated the file (P-K6).
-func (w *Waiter) whatIsGone(err error) error {
+func (w *Waiter) whatIsGone(err error) (told error) {
 	if !errors.Is(err, unix.EFAULT) {
 		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	if guarded(func() bool { w.word.Load(); return false }) {
-		return fmt.Errorf("the file under the memory was made %w: %w", region.ErrTruncated, err)
-	}
+	defer func() {
+		if recover() != nil { // nothing else can go wrong in a load
+			told = fmt.Errorf("the file under the memory was made %w: %w", region.ErrTruncated, err)
+		}
+	}()
+	w.word.Load()
 	return err
 }
 
