@@ -132,16 +132,17 @@ func (a *million) bury(p *proctest.Proc, d *desk) (held int) {
 	return held
 }
 
-func skipUnderRace(t *testing.T) {
+func skipWhereSlow(t *testing.T) {
 	t.Helper()
+	proctest.Excuse("worker of a million", "cost of a million")
+	proctest.SkipEmulated(t, "a million takes minutes")
 	if race.Enabled {
-		proctest.Excuse("worker of a million", "cost of a million")
 		t.Skip("the race detector keeps something for each of them")
 	}
 }
 
 func TestAMillionLocks(t *testing.T) { // T25, P-K1
-	skipUnderRace(t)
+	skipWhereSlow(t)
 	f, mem := proctest.Memfd(t, int(sizeOf[million]()))
 	a := repairMillion(mem)
 	proctest.Watchdog(t, 3*time.Minute, nil)
@@ -212,7 +213,7 @@ func allFound(t *testing.T, a *million) {
 }
 
 func TestWhatAMillionLocksCost(t *testing.T) {
-	skipUnderRace(t)
+	skipWhereSlow(t)
 	f, _ := proctest.Memfd(t, int(sizeOf[million]()))
 	p := proctest.Start(t, "cost of a million", proctest.Files(f))
 	t.Log(p.Line())

@@ -150,6 +150,8 @@ func init() {
 }
 
 func TestATracedOwnerIsNotDead(t *testing.T) { // T29, P-K8
+	proctest.Excuse("tracer")
+	proctest.SkipEmulated(t, "nobody can trace")
 	notDeadWhile(t, func(p *proctest.Proc) (undo func()) {
 		// By another process: who waits for a child is told of its stops if he traces it.
 		tracer := proctest.Start(t, "tracer", proctest.Args(itoa(p.Pid)))

@@ -68,6 +68,8 @@ func init() {
 }
 
 func TestAThousandProcessesAndKills(t *testing.T) { // T85
+	proctest.Excuse("one of a thousand")
+	proctest.SkipEmulated(t, "a crowd takes minutes")
 	d := proctest.Lasts(t, 2*time.Second, time.Minute)
 	n := proctest.Scaled(40, 10)
 	if proctest.Long() {
