@@ -164,7 +164,7 @@ func (m *Mutex) inherit(ctx context.Context, v uint32, p plan) (done bool, err e
 		return true, err
 	}
 	m.owner.Store(inconsistent)
-	m.record()     // not before: if we died in the fence, nobody would know of whom to wait for
+	m.record() // not before: if we died in the fence, nobody would know of whom to wait for
 	if !m.stillHeld() {
 		return false, nil
 	}
