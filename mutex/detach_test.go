@@ -70,6 +70,9 @@ func moves(c *proctest.Child) {
 
 // reads has used the mutex and then has only a read-only mapping of it.
 func reads(c *proctest.Child) {
+	if c.Args[0] == "a former user without links" {
+		c.Check(refuse(unix.SYS_SET_ROBUST_LIST))
+	}
 	mem := c.Memory(0)
 	m := &at[board](mem, 0).m
 	if c.Args[0] != "a newcomer" {
@@ -251,12 +254,9 @@ func TestASecondMappingKeepsWorking(t *testing.T) {
 }
 
 func TestReadOnlyMemoryIsAnError(t *testing.T) {
-	for _, who := range []string{"a newcomer", "a former user"} {
+	for _, who := range []string{"a newcomer", "a former user", "a former user without links"} {
 		for _, known := range []string{"known", "unknown"} { // to package region, as memory of shm is
 			t.Run(who+", "+known, func(t *testing.T) {
-				if who == "a former user" && known == "unknown" {
-					proctest.NeedsRobustLists(t) // what tells us is the link
-				}
 				f, _ := newBoard(t)
 				p := proctest.Start(t, "reads", proctest.Files(f), proctest.Args(who, known))
 				p.Expect("fault")

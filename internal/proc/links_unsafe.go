@@ -203,6 +203,11 @@ func (tenant) Forget(lo, hi uintptr) {
 	for page := range links.without {
 		if lo <= page && page < hi {
 			delete(links.without, page)
+			for addr := page; addr < min(page+pageSize, hi); addr += 8 {
+				if ours(addr) {
+					unclaim(addr)
+				}
+			}
 		}
 	}
 }
