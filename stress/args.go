@@ -75,30 +75,11 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	return set, o
 }
 
-// parseMixed parses flags and names in any order: package flag stops at the
-// first name, so it is started again behind it.
-func parseMixed(set *flag.FlagSet, args []string) (names []string, err error) {
-	for rest := args; len(rest) > 0; {
-		if err := set.Parse(rest); err != nil {
-			return nil, err
-		}
-		if rest = set.Args(); len(rest) > 0 {
-			names, rest = append(names, rest[0]), rest[1:]
-		}
-	}
-	return names, nil
-}
-
 func parseRun(args []string, errs io.Writer) (*options, report.Code) {
 	set, o := newFlags(errs)
-	set.Usage = func() {} // the error is enough; the whole list of flags would bury it
-	names, err := parseMixed(set, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, report.Pass
-	case err != nil:
-		fmt.Fprintln(errs, "Try: stress help")
-		return nil, report.Usage
+	names, code, ok := parse(set, args, errs)
+	if !ok {
+		return nil, code
 	}
 	if err := o.check(names); err != nil {
 		fmt.Fprintf(errs, "stress run: %v\n", err)

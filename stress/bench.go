@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -45,14 +42,9 @@ func newBenchFlags(errs io.Writer) (*flag.FlagSet, *benchOptions) {
 
 func parseBench(args []string, errs io.Writer) (*benchOptions, report.Code) {
 	set, o := newBenchFlags(errs)
-	set.Usage = func() {} // the error is enough
-	names, err := parseMixed(set, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, report.Pass
-	case err != nil:
-		fmt.Fprintln(errs, "Try: stress help")
-		return nil, report.Usage
+	names, code, ok := parse(set, args, errs)
+	if !ok {
+		return nil, code
 	}
 	o.names = names
 	if o.short {
@@ -83,11 +75,8 @@ func (o *benchOptions) check() error {
 func cmdBench(args []string, out, errs io.Writer) report.Code {
 	o, code := parseBench(args, errs)
 	switch {
-	case o == nil && code == report.Pass:
-		usage(out)
-		return code
 	case o == nil:
-		return code
+		return instead(code, out)
 	case o.list:
 		return listLines(out)
 	}
@@ -103,7 +92,7 @@ func cmdBench(args []string, out, errs io.Writer) report.Code {
 	} else if o.format == "text" {
 		result, shown = nil, out
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	if err := bench.Check(o.names); err != nil {
 		return unknownLine(err, errs)

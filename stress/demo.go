@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"text/tabwriter"
 
 	"interlock/stress/internal/demo"
@@ -26,15 +22,10 @@ func newDemoFlags(errs io.Writer) (*flag.FlagSet, *demo.Options) {
 
 func cmdDemo(args []string, out, errs io.Writer) report.Code {
 	set, o := newDemoFlags(errs)
-	set.Usage = func() {} // the error is enough
-	names, err := parseMixed(set, args)
+	names, code, ok := parse(set, args, errs)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		usage(out)
-		return report.Pass
-	case err != nil:
-		fmt.Fprintln(errs, "Try: stress help")
-		return report.Usage
+	case !ok:
+		return instead(code, out)
 	case len(names) == 0:
 		return listDemos(out)
 	case len(names) > 1:
@@ -50,7 +41,7 @@ func cmdDemo(args []string, out, errs io.Writer) report.Code {
 		fmt.Fprintln(errs, "\nstress demo lists them.")
 		return report.Usage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	code, err := demo.Play(ctx, d, *o, out)
 	if ctx.Err() != nil {

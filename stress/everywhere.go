@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"interlock/stress/internal/report"
@@ -43,18 +40,14 @@ func newEverywhereFlags(errs io.Writer) (*flag.FlagSet, *everywhereOptions) {
 
 func parseEverywhere(args []string, errs io.Writer) (*everywhereOptions, report.Code) {
 	set, o := newEverywhereFlags(errs)
-	set.Usage = func() {} // the error is enough
-	names, err := parseMixed(set, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, report.Pass
-	case err != nil:
-		fmt.Fprintln(errs, "Try: stress help")
-		return nil, report.Usage
+	names, code, ok := parse(set, args, errs)
+	if !ok {
+		return nil, code
 	}
 	if o.short {
 		o.every = max(o.every, 100)
 	}
+	var err error
 	if o.cases, err = tracer.Match(names); err == nil {
 		err = o.check()
 	}
@@ -80,18 +73,15 @@ func (o *everywhereOptions) check() error {
 func cmdEverywhere(args []string, out, errs io.Writer) report.Code {
 	o, code := parseEverywhere(args, errs)
 	switch {
-	case o == nil && code == report.Pass:
-		usage(out)
-		return code
 	case o == nil:
-		return code
+		return instead(code, out)
 	case o.list:
 		for _, c := range o.cases {
 			fmt.Fprintln(out, c.Name())
 		}
 		return report.Pass
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	if o.mutant != "" {
 		return everywhereMutant(ctx, o, args, out, errs)

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,14 +49,9 @@ func newInspectFlags(errs io.Writer) (*flag.FlagSet, *inspectOptions) {
 
 func parseInspect(args []string, errs io.Writer) (*inspectOptions, report.Code) {
 	set, o := newInspectFlags(errs)
-	set.Usage = func() {} // the error is enough
-	names, err := parseMixed(set, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return nil, report.Pass
-	case err != nil:
-		fmt.Fprintln(errs, "Try: stress help")
-		return nil, report.Usage
+	names, code, ok := parse(set, args, errs)
+	if !ok {
+		return nil, code
 	}
 	o.what = names
 	if err := o.check(); err != nil {
@@ -93,12 +85,9 @@ func (o *inspectOptions) check() (err error) {
 func cmdInspect(args []string, out, errs io.Writer) report.Code {
 	o, code := parseInspect(args, errs)
 	if o == nil {
-		if code == report.Pass {
-			usage(out)
-		}
-		return code
+		return instead(code, out)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	if o.watch {
 		return o.keepLooking(ctx, out, errs)

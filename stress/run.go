@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"interlock/stress/internal/leftover"
 	"interlock/stress/internal/report"
@@ -18,10 +16,7 @@ import (
 func cmdRun(args []string, out, errs io.Writer) report.Code {
 	o, code := parseRun(args, errs)
 	if o == nil {
-		if code == report.Pass {
-			usage(out)
-		}
-		return code
+		return instead(code, out)
 	}
 	if o.json != "" && o.json != "-" { // say so now rather than after ten seconds
 		f, err := os.OpenFile(o.json, os.O_CREATE|os.O_WRONLY, 0o644)
@@ -36,7 +31,7 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 	if o.json == "-" {
 		lines = errs
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	marks, code := o.marks(ctx, errs)
 	if code != report.Pass {

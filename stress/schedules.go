@@ -1,15 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"interlock/stress/internal/report"
@@ -36,15 +31,9 @@ func newScheduleFlags(errs io.Writer) (*flag.FlagSet, *scheduleOptions) {
 
 func cmdSchedules(args []string, out, errs io.Writer) report.Code {
 	set, o := newScheduleFlags(errs)
-	set.Usage = func() {}
-	names, err := parseMixed(set, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		usage(out)
-		return report.Pass
-	case err != nil:
-		fmt.Fprintln(errs, "Try: stress help")
-		return report.Usage
+	names, code, ok := parse(set, args, errs)
+	if !ok {
+		return instead(code, out)
 	}
 	if err := o.Check(); err != nil {
 		fmt.Fprintf(errs, "stress schedules: %v\n", err)
@@ -54,7 +43,7 @@ func cmdSchedules(args []string, out, errs io.Writer) report.Code {
 		fmt.Fprintf(errs, "stress schedules: %q: only names of mutants, behind -mutants, stand alone\n", names[0])
 		return report.Usage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	switch {
 	case o.list:

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/selftest"
@@ -28,7 +24,7 @@ func cmdSelftest(args []string, out, errs io.Writer) report.Code {
 		}
 		return report.Usage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := untilSignal()
 	defer stop()
 	return selftest.Run(ctx, mutants, out)
 }
