@@ -53,34 +53,3 @@ func (s *Spread) Each(f func(d time.Duration, n int64)) {
 		}
 	}
 }
-
-// Summary is what spreads say together.
-type Summary struct {
-	Count              uint64
-	Median, P99, Worst time.Duration
-}
-
-// Summarize adds spreads up.
-func Summarize(spreads ...*Spread) (sum Summary) {
-	var counts [spreadSize]uint64
-	for _, s := range spreads {
-		sum.Worst = max(sum.Worst, time.Duration(s.Worst.Load()))
-		for i := range s.Counts {
-			n := uint64(s.Counts[i].Load())
-			counts[i] += n
-			sum.Count += n
-		}
-	}
-	// The least duration that this part of all does not exceed.
-	quantile := func(percent uint64) time.Duration {
-		var seen uint64
-		for i, n := range counts {
-			if seen += n; n > 0 && 100*seen >= percent*sum.Count {
-				return min(top(i), sum.Worst)
-			}
-		}
-		return 0
-	}
-	sum.Median, sum.P99 = quantile(50), quantile(99)
-	return sum
-}

@@ -23,26 +23,28 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-func TestSummaryAgainstSorting(t *testing.T) {
+// What Each tells is what was added, each in its place, and the longest exactly.
+func TestEachAgainstSorting(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var parts [2]Spread
-	var all []time.Duration
+	var want, got []time.Duration
 	for i := range 1000 {
 		d := time.Duration(r.Int64N(1 << r.IntN(34)))
 		parts[i%2].Add(d)
-		all = append(all, d)
+		want = append(want, d)
 	}
-	slices.Sort(all)
-	got := Summarize(&parts[0], &parts[1])
-	if got.Count != 1000 || got.Worst != all[999] {
-		t.Errorf("%d, worst %v, want 1000 and %v", got.Count, got.Worst, all[999])
+	for i := range parts {
+		parts[i].Each(func(d time.Duration, n int64) { got = append(got, slices.Repeat([]time.Duration{d}, int(n))...) })
 	}
-	for _, c := range []struct{ got, want time.Duration }{{got.Median, all[499]}, {got.P99, all[989]}} {
-		if c.got < c.want || c.got > c.want+c.want/8+1 {
-			t.Errorf("%v, by sorting %v", c.got, c.want)
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(got) != 1000 || got[999] != want[999] {
+		t.Fatalf("%d, the longest %v, want 1000 and %v", len(got), got[len(got)-1], want[999])
+	}
+	for i := range got {
+		if got[i] < want[i] || got[i] > want[i]+want[i]/8+1 {
+			t.Errorf("%v is told as %v", want[i], got[i])
 		}
 	}
-	if empty := Summarize(&Spread{}); empty != (Summary{}) {
-		t.Errorf("of nothing: %+v", empty)
-	}
+	(&Spread{}).Each(func(d time.Duration, n int64) { t.Errorf("of nothing: %v, %d times", d, n) })
 }

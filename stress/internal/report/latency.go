@@ -21,22 +21,30 @@ const (
 // Kinds are they in the order in which they are shown.
 var Kinds = []string{Wait, Hold, Recovery}
 
-// Latency is how often something took how long.
-type Latency struct{ h *hdrhistogram.Histogram }
+// Latency is how often something took how long, to about a hundredth, and how long it
+// took at most.
+type Latency struct {
+	h   *hdrhistogram.Histogram
+	max time.Duration
+}
 
-// longestKept is the longest duration that is told from a longer one.
+// longestKept is the longest duration that quantiles tell from a longer one.
 const longestKept = int64(time.Hour)
 
 // NewLatency has seen nothing.
-func NewLatency() *Latency { return &Latency{hdrhistogram.New(1, longestKept, 2)} }
+func NewLatency() *Latency { return &Latency{h: hdrhistogram.New(1, longestKept, 2)} }
 
 // Record counts n times the same.
 func (l *Latency) Record(d time.Duration, n int64) {
+	l.max = max(l.max, d)
 	_ = l.h.RecordValues(min(max(int64(d), 1), longestKept), n) // in range: no error
 }
 
 // Merge adds another's.
-func (l *Latency) Merge(o *Latency) { l.h.Merge(o.h) }
+func (l *Latency) Merge(o *Latency) {
+	l.max = max(l.max, o.max)
+	l.h.Merge(o.h)
+}
 
 // Count is how many there are.
 func (l *Latency) Count() int64 { return l.h.TotalCount() }
@@ -46,11 +54,11 @@ func (l *Latency) Quantile(percent float64) time.Duration {
 	if l.Count() == 0 {
 		return 0
 	}
-	return time.Duration(l.h.ValueAtQuantile(percent))
+	return min(time.Duration(l.h.ValueAtQuantile(percent)), l.max)
 }
 
-// Max is the longest, to about a hundredth.
-func (l *Latency) Max() time.Duration { return time.Duration(l.h.Max()) }
+// Max is the longest, exactly.
+func (l *Latency) Max() time.Duration { return l.max }
 
 // Mean is the mean.
 func (l *Latency) Mean() time.Duration { return time.Duration(l.h.Mean()) }

@@ -161,10 +161,10 @@ func TestTimeoutsGroups(t *testing.T) {
 	}
 	a := newArena(t, p, 4, 1)
 	timeoutsOf(a).Late[calm][1][onTimer].Add(time.Second)
-	if s := arena.Summarize(timeoutsOf(a).ofGroup(calm, 1)...); s.Count != 0 {
-		t.Errorf("the control counts: %+v", s)
+	if s := together(timeoutsOf(a).ofGroup(calm, 1)); s.Count() != 0 {
+		t.Errorf("the control counts: %d", s.Count())
 	}
-	if s := timeoutsOf(a).over(calm, onTimer); s.Count != 1 || s.Worst != time.Second {
-		t.Errorf("the control does not count as such: %+v", s)
+	if s := timeoutsOf(a).over(calm, onTimer); s.Count() != 1 || s.Max() != time.Second {
+		t.Errorf("the control does not count as such: %d, %v", s.Count(), s.Max())
 	}
 }

@@ -188,46 +188,55 @@ func (p *prompter) check(a *arena.Arena, f *Findings) {
 	f.Notes = append(f.Notes, fmt.Sprintf("met %d (cancelled %d)", p.meets, p.refused), "cancel to return (median/p99/worst)")
 	for kind := range kinds {
 		s := p.t.over(calm, kind)
-		f.Notes = append(f.Notes, fmt.Sprintf("%s %s/%s/%s", kindNames[kind], report.Short(s.Median), report.Short(s.P99), report.Short(s.Worst)))
+		f.Notes = append(f.Notes, fmt.Sprintf("%s %s/%s/%s", kindNames[kind], report.Short(s.Quantile(50)), report.Short(s.Quantile(99)), report.Short(s.Max())))
 		metrics(f, "calm_"+kindNames[kind], s)
 		metrics(f, "loaded_"+kindNames[kind], p.t.over(underLoad, kind))
 	}
 	f.Notes = append(f.Notes, "p99")
 	for group := range groups {
-		s := arena.Summarize(p.t.ofGroup(calm, group)...)
+		s := together(p.t.ofGroup(calm, group))
 		timer := time.Duration(p.t.Late[calm][group][onTimer].Worst.Load())
-		f.Notes = append(f.Notes, fmt.Sprintf("%s %s", groupNames[group], report.Short(s.P99)))
+		f.Notes = append(f.Notes, fmt.Sprintf("%s %s", groupNames[group], report.Short(s.Quantile(99))))
 		metrics(f, "calm_"+groupNames[group], s)
-		if s.P99 > cancelLimit+timer {
+		if s.Quantile(99) > cancelLimit+timer {
 			f.Late = append(f.Late, fmt.Sprintf("%s: one cancelled wait in a hundred returned %v after its deadline or later, without load: "+
-				"more than ten times %v; Go's own timers were %v late at most", groupNames[group], s.P99, cancelAim, timer))
+				"more than ten times %v; Go's own timers were %v late at most", groupNames[group], s.Quantile(99), cancelAim, timer))
 		}
 	}
 	f.Notes = append(f.Notes, "under load")
 	for group := range groups {
-		s := arena.Summarize(p.t.ofGroup(underLoad, group)...)
-		f.Notes = append(f.Notes, fmt.Sprintf("%s %s", groupNames[group], report.Short(s.P99)))
+		s := together(p.t.ofGroup(underLoad, group))
+		f.Notes = append(f.Notes, fmt.Sprintf("%s %s", groupNames[group], report.Short(s.Quantile(99))))
 		metrics(f, "loaded_"+groupNames[group], s)
 	}
 	f.Metric("meetings", float64(p.meets))
 	f.Metric("meetings_cancelled", float64(p.refused))
 }
 
-func metrics(f *Findings, name string, s arena.Summary) {
+// together adds spreads up.
+func together(spreads []*arena.Spread) *report.Latency {
+	all := report.NewLatency()
+	for _, s := range spreads {
+		s.Each(all.Record)
+	}
+	return all
+}
+
+func metrics(f *Findings, name string, s *report.Latency) {
 	name = strings.ReplaceAll(name, "/", "_")
-	f.Metric(name+"_count", float64(s.Count))
-	f.Metric(name+"_median_ns", float64(s.Median))
-	f.Metric(name+"_p99_ns", float64(s.P99))
-	f.Metric(name+"_worst_ns", float64(s.Worst))
+	f.Metric(name+"_count", float64(s.Count()))
+	f.Metric(name+"_median_ns", float64(s.Quantile(50)))
+	f.Metric(name+"_p99_ns", float64(s.Quantile(99)))
+	f.Metric(name+"_worst_ns", float64(s.Max()))
 }
 
 // over is one kind of wait in all groups.
-func (t *timeoutsArea) over(load, kind int) arena.Summary {
+func (t *timeoutsArea) over(load, kind int) *report.Latency {
 	var all []*arena.Spread
 	for group := range groups {
 		all = append(all, &t.Late[load][group][kind])
 	}
-	return arena.Summarize(all...)
+	return together(all)
 }
 
 // ofGroup is all kinds of waits of the library in one group.

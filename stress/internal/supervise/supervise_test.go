@@ -357,7 +357,7 @@ func TestRecoveryThreshold(t *testing.T) {
 			}
 		}
 	}
-	if r := run(t, "good", grave(time.Minute)); r.Code != report.Late || r.Worst.Round(time.Second) != time.Minute {
+	if r := run(t, "good", grave(time.Minute)); r.Code != report.Late || r.Worst != time.Minute {
 		t.Errorf("a minute: code %d, worst %v", r.Code, r.Worst)
 	}
 	if r := run(t, "good", grave(50*time.Millisecond)); r.Code != report.Pass || r.Recovered != 1 {
