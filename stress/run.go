@@ -145,7 +145,7 @@ func (o *options) leave(p *scenario.Plan, r *report.Result, args []string, lines
 	if len(r.Missed) > 0 {
 		code = report.Worse(code, report.Late)
 	}
-	dir, err := leftover.MakeDir("failure")
+	dir, err := leftover.MakeDir(leftover.Failure)
 	if err == nil {
 		err = r.Leave(dir, again, report.NewDocument(o.seed, args, code, []*report.Result{r}))
 	}

@@ -105,23 +105,23 @@ func pointsOffset() int { return SizeOf[Header]() + GraveCount*SizeOf[Grave]() }
 // SlotsOffset is where the first slot begins.
 func SlotsOffset() int { return pointsOffset() + SizeOf[Points]() }
 
-// groupSize is a slot with what belongs to it: its lanes, its spreads, and then its tally.
-func groupSize(lanes int) int { return SizeOf[Slot]() + lanes*SizeOf[Lane]() + BehindLanes() }
+// A slot is followed by what belongs to it: its lanes, its spreads, and then its tally.
+func spreadsOffset(lanes int) int { return SizeOf[Slot]() + lanes*SizeOf[Lane]() }
+func tallyOffset(lanes int) int   { return spreadsOffset(lanes) + int(Measures)*SizeOf[Spread]() }
+func groupSize(lanes int) int     { return tallyOffset(lanes) + SizeOf[Tally]() }
 
 // BehindLanes is the size of what follows the lanes of a slot.
-func BehindLanes() int { return int(Measures)*SizeOf[Spread]() + SizeOf[Tally]() }
+func BehindLanes() int { return groupSize(0) - spreadsOffset(0) }
 
-func tallyOffset(lanes int) int {
-	return SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(Measures)*SizeOf[Spread]()
-}
+// group is where slot i begins.
+func (a *Arena) group(i int) int { return SlotsOffset() + i*groupSize(int(a.Lanes.Load())) }
 
 // Points are the library's marks.
 func (a *Arena) Points() *Points { return At[Points](a.mem, pointsOffset()) }
 
 // Tally is what worker slot i has passed.
 func (a *Arena) Tally(i int) *Tally {
-	lanes := int(a.Lanes.Load())
-	return At[Tally](a.mem, SlotsOffset()+i*groupSize(lanes)+tallyOffset(lanes))
+	return At[Tally](a.mem, a.group(i)+tallyOffset(int(a.Lanes.Load())))
 }
 
 // Passed is how often all workers together have come by a point.
@@ -134,20 +134,17 @@ func (a *Arena) Passed(point int) (sum uint64) {
 
 // Slot is worker slot i.
 func (a *Arena) Slot(i int) *Slot {
-	return At[Slot](a.mem, SlotsOffset()+i*groupSize(int(a.Lanes.Load())))
+	return At[Slot](a.mem, a.group(i))
 }
 
 // Lane is goroutine j of worker slot i.
 func (a *Arena) Lane(i, j int) *Lane {
-	off := SlotsOffset() + i*groupSize(int(a.Lanes.Load())) + SizeOf[Slot]() + j*SizeOf[Lane]()
-	return At[Lane](a.mem, off)
+	return At[Lane](a.mem, a.group(i)+SizeOf[Slot]()+j*SizeOf[Lane]())
 }
 
 // Spread is what the lanes of worker slot i have told of a measure.
 func (a *Arena) Spread(i int, m Measure) *Spread {
-	lanes := int(a.Lanes.Load())
-	off := SlotsOffset() + i*groupSize(lanes) + SizeOf[Slot]() + lanes*SizeOf[Lane]() + int(m)*SizeOf[Spread]()
-	return At[Spread](a.mem, off)
+	return At[Spread](a.mem, a.group(i)+spreadsOffset(int(a.Lanes.Load()))+int(m)*SizeOf[Spread]())
 }
 
 // LaneByID is the lane with the given number across all slots.

@@ -47,7 +47,7 @@ func Run(ctx context.Context, names []string, c Config, w Watch) *Result {
 		res.end(err)
 		return res
 	}
-	dir, err := leftover.MakeDir("bench")
+	dir, err := leftover.MakeDir(leftover.Bench)
 	if err != nil {
 		res.end(err)
 		return res

@@ -3,12 +3,12 @@ package bench
 import (
 	"context"
 	"embed"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"interlock/stress/internal/cc"
 )
 
 // glibc is the other side of many comparisons: C programs against the machine's own
@@ -32,10 +32,6 @@ func newTools(ctx context.Context, dir string) *tools {
 
 // compile builds the C programs, all of them into one.
 func compile(ctx context.Context, dir string) (string, error) {
-	cc, err := exec.LookPath("gcc")
-	if err != nil {
-		return "", skip{"no gcc"}
-	}
 	if err := os.CopyFS(dir, glibc); err != nil {
 		return "", err
 	}
@@ -44,9 +40,8 @@ func compile(ctx context.Context, dir string) (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "glibc")
-	args := append([]string{"-O2", "-Wall", "-pthread", "-o", bin}, sources...)
-	if out, err := exec.CommandContext(ctx, cc, append(args, "-lrt")...).CombinedOutput(); err != nil {
-		return "", skip{fmt.Sprintf("gcc: %v: %s", err, firstLine(string(out)))}
+	if err := cc.Build(ctx, bin, append(sources, "-lrt")...); err != nil {
+		return "", skip{firstLine(err.Error())}
 	}
 	return bin, nil
 }

@@ -26,13 +26,28 @@ const shmDir = "/dev/shm"
 // process and start time: while that lives, its things are not abandoned.
 var (
 	segmentName = regexp.MustCompile(`^(?:\.interlock-|sem\.)?interlock-stress\.(\d+)\.(\d+)\.\d+(?:\.init)?$`)
-	tempName    = regexp.MustCompile(`^interlock-stress-(?:failure|hang|rebuild|selftest|bench)\.(\d+)\.(\d+)\.\d+$`)
+	tempName    = regexp.MustCompile(`^interlock-stress-(?:` + strings.Join(kinds[:], "|") + `)\.(\d+)\.(\d+)\.\d+$`)
 )
 
-// MakeDir makes a directory in the temporary directory; kind is failure,
-// rebuild, bench or selftest.
-func MakeDir(kind string) (string, error) {
-	pid := os.Getpid()
+// Kind is what a directory is for.
+type Kind int
+
+// The kinds of directories that there are.
+const (
+	Failure   Kind = iota // the evidence of a run that failed; it stays
+	Rebuild               // stress with the library's marks
+	Selftest              // broken variants of the library
+	Bench                 // programs to compare with
+	Schedules             // programs that are generated
+	Interop               // the C worker
+	kindCount
+)
+
+var kinds = [kindCount]string{"failure", "rebuild", "selftest", "bench", "schedules", "interop"}
+
+// MakeDir makes a directory in the temporary directory.
+func MakeDir(of Kind) (string, error) {
+	kind, pid := kinds[of], os.Getpid()
 	return os.MkdirTemp("", fmt.Sprintf("interlock-stress-%s.%d.%d.*", kind, pid, StartTime(pid)))
 }
 

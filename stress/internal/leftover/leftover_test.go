@@ -1,9 +1,11 @@
 package leftover
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -38,7 +40,7 @@ func TestNames(t *testing.T) {
 func TestAbandonedDirectories(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	mine, err := MakeDir("failure")
+	mine, err := MakeDir(Failure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,5 +60,47 @@ func TestAbandonedDirectories(t *testing.T) {
 	}
 	if _, err := os.Stat(dead); !os.IsNotExist(err) {
 		t.Errorf("still there: %v", err)
+	}
+}
+
+// What MakeDir makes, clean knows, whatever it is for.
+func TestEveryKindIsKnown(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	for kind := range kindCount {
+		dir, err := MakeDir(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := tempName.FindStringSubmatch(filepath.Base(dir))
+		if m == nil || ownerGone(m) || !ownerGone([]string{m[0], m[1], m[2] + "0"}) {
+			t.Errorf("%s: %q", dir, m)
+		}
+	}
+}
+
+// Nothing of stress makes a directory by itself, whose name nobody would know. (What
+// travels to be compiled elsewhere, and tests, are not stress.)
+func TestDirectoriesAreMadeHereOnly(t *testing.T) {
+	calls := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "testdata":
+			return fs.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		calls += strings.Count(string(text), "leftover.MakeDir(leftover.")
+		for _, by := range []string{"MkdirTemp(", "CreateTemp("} {
+			if strings.Contains(string(text), by) && filepath.Base(path) != "leftover.go" {
+				t.Errorf("%s: %s…): leftover.MakeDir gives a name that clean knows", path, by)
+			}
+		}
+		return err
+	})
+	if err != nil || calls < int(kindCount) {
+		t.Errorf("%d calls of MakeDir for %d kinds: %v", calls, kindCount, err)
 	}
 }

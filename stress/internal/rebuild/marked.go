@@ -27,7 +27,7 @@ func Marked(ctx context.Context, root string) error {
 func marked(ctx context.Context, root string) (*os.File, error) {
 	runtime.LockOSThread() // see Command
 	defer runtime.UnlockOSThread()
-	dir, err := leftover.MakeDir("rebuild")
+	dir, err := leftover.MakeDir(leftover.Rebuild)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,10 @@
 package scenario
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -15,6 +15,8 @@ import (
 
 	"interlock/include"
 	"interlock/stress/internal/arena"
+	"interlock/stress/internal/cc"
+	"interlock/stress/internal/leftover"
 )
 
 //go:embed testdata/interop.c
@@ -22,11 +24,7 @@ var interopSource string
 
 // interopBuilt is the C worker: built once, in memory, so that nothing stays behind.
 var interopBuilt = sync.OnceValues(func() (*os.File, error) {
-	cc, err := exec.LookPath("gcc")
-	if err != nil {
-		return nil, fmt.Errorf("no C compiler: %w", err)
-	}
-	dir, err := os.MkdirTemp("", "interlock-stress-")
+	dir, err := leftover.MakeDir(leftover.Interop)
 	if err != nil {
 		return nil, err
 	}
@@ -37,9 +35,9 @@ var interopBuilt = sync.OnceValues(func() (*os.File, error) {
 			return nil, err
 		}
 	}
-	args := append([]string{"-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program, source}, defines()...)
-	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("gcc cannot build the C worker: %w\n%s", err, out)
+	args := append([]string{"-std=c11", "-D_GNU_SOURCE", "-Wextra", "-Werror", source}, defines()...)
+	if err := cc.Build(context.Background(), program, args...); err != nil {
+		return nil, fmt.Errorf("there is no C worker: %w", err)
 	}
 	text, err := os.ReadFile(program)
 	if err != nil {

@@ -29,7 +29,7 @@ func newWorkplace(ctx context.Context) (*workplace, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := leftover.MakeDir("schedules")
+	dir, err := leftover.MakeDir(leftover.Schedules)
 	return &workplace{root, dir}, err
 }
 

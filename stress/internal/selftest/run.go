@@ -41,6 +41,36 @@ func SelectFrom(all []Mutant, names []string) ([]Mutant, error) {
 	return chosen, nil
 }
 
+// workplace is where mutants are built.
+type workplace struct {
+	root string // of the module
+	dir  string
+}
+
+func newWorkplace(ctx context.Context) (*workplace, error) {
+	root, err := rebuild.FindModule(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := leftover.MakeDir(leftover.Selftest)
+	return &workplace{root, dir}, err
+}
+
+func (w *workplace) close() { os.RemoveAll(w.dir) }
+
+// build builds stress with the library of a mutant.
+func (w *workplace) build(ctx context.Context, m Mutant) (binary string, err error) {
+	overlay, err := writeOverlay(m, w.root, w.dir)
+	if err != nil {
+		return "", err
+	}
+	binary = filepath.Join(w.dir, m.Name, "stress")
+	if err := rebuild.Build(ctx, w.root, binary, "-overlay", overlay); err != nil {
+		return "", fmt.Errorf("mutant %s does not build: %w", m.Name, err)
+	}
+	return binary, nil
+}
+
 // Run builds and runs the mutants. It passes if the sound library passes every
 // run, and every mutant is caught.
 func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
@@ -68,33 +98,28 @@ func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
 }
 
 func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, error) {
-	root, err := rebuild.FindModule(ctx)
+	w, err := newWorkplace(ctx)
 	if err != nil {
 		return report.Setup, err
 	}
-	dir, err := leftover.MakeDir("selftest")
-	if err != nil {
-		return report.Setup, err
-	}
-	defer os.RemoveAll(dir)
+	defer w.close()
 	// Before anything is built: does every mutant still fit the source?
-	overlays := map[string]string{}
 	for _, m := range mutants {
-		if overlays[m.Name], err = writeOverlay(m, root, dir); err != nil {
+		if _, err := writeOverlay(m, w.root, w.dir); err != nil {
 			return report.Setup, err
 		}
 	}
-	code, err := control(ctx, root, dir, mutants, out)
+	code, err := control(ctx, w, mutants, out)
 	if err != nil || code != report.Pass {
 		return code, err
 	}
 	for _, m := range mutants {
-		binary := filepath.Join(dir, m.Name, "stress")
-		if err := rebuild.Build(ctx, root, binary, "-overlay", overlays[m.Name]); err != nil {
-			return report.Setup, fmt.Errorf("mutant %s does not build: %w", m.Name, err)
+		binary, err := w.build(ctx, m)
+		if err != nil {
+			return report.Setup, err
 		}
 		for _, run := range m.runs() {
-			caught, err := try(ctx, m, run, binary, dir, out)
+			caught, err := try(ctx, m, run, binary, w.dir, out)
 			if err != nil || ctx.Err() != nil {
 				return report.Setup, err
 			}
@@ -155,9 +180,9 @@ func hunt(ctx context.Context, m Mutant, run []string, binary, dir string) (o ou
 // control runs the sound library through every run that the mutants need: a
 // harness that cries wolf catches everything. A missed threshold catches nothing,
 // so there it is no failure either.
-func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Writer) (report.Code, error) {
-	binary := filepath.Join(dir, "stress")
-	if err := rebuild.Build(ctx, root, binary); err != nil {
+func control(ctx context.Context, w *workplace, mutants []Mutant, out io.Writer) (report.Code, error) {
+	binary := filepath.Join(w.dir, "stress")
+	if err := rebuild.Build(ctx, w.root, binary); err != nil {
 		return report.Setup, err
 	}
 	defer os.Remove(binary)
@@ -173,7 +198,7 @@ func control(ctx context.Context, root, dir string, mutants []Mutant, out io.Wri
 			continue
 		}
 		seen[key] = true
-		o := execute(ctx, binary, dir, run)
+		o := execute(ctx, binary, w.dir, run)
 		if o.err != nil || ctx.Err() != nil {
 			return report.Setup, o.err
 		}
@@ -204,24 +229,16 @@ func Play(ctx context.Context, name string, args []string, out, errs io.Writer) 
 	if err != nil {
 		return report.Usage, err
 	}
-	root, err := rebuild.FindModule(ctx)
+	w, err := newWorkplace(ctx)
 	if err != nil {
 		return report.Setup, err
 	}
-	dir, err := leftover.MakeDir("selftest")
+	defer w.close()
+	binary, err := w.build(ctx, mutants[0])
 	if err != nil {
 		return report.Setup, err
 	}
-	defer os.RemoveAll(dir)
-	overlay, err := writeOverlay(mutants[0], root, dir)
-	if err != nil {
-		return report.Setup, err
-	}
-	binary := filepath.Join(dir, "stress")
-	if err := rebuild.Build(ctx, root, binary, "-overlay", overlay); err != nil {
-		return report.Setup, err
-	}
-	cmd := rebuild.Command(ctx, dir, binary, args...)
+	cmd := rebuild.Command(ctx, w.dir, binary, args...)
 	cmd.Stdout, cmd.Stderr = out, errs
 	err = cmd.Run()
 	var exit *exec.ExitError
