@@ -177,17 +177,25 @@ func (a *Arena) Bury(pid int, held bool) *Grave {
 	return g
 }
 
-// Mourn stamps the repair that somebody begins on behalf of pid. The newest
-// grave of that pid counts: pids come round again, but not within the ring.
-func (a *Arena) Mourn(pid int) (found bool) {
+// GraveOf is the newest grave of pid, nil if nobody killed it: pids come round again, but
+// not within the ring.
+func (a *Arena) GraveOf(pid int) *Grave {
 	n := int(a.Kills.Load())
 	for i := n - 1; i >= 0 && i > n-GraveCount; i-- {
 		if g := a.Grave(i); g.PID.Load() == uint32(pid) {
-			g.Repaired.CompareAndSwap(0, Now())
-			return true
+			return g
 		}
 	}
-	return false
+	return nil
+}
+
+// Mourn stamps the repair that somebody begins on behalf of pid.
+func (a *Arena) Mourn(pid int) (found bool) {
+	g := a.GraveOf(pid)
+	if g != nil {
+		g.Repaired.CompareAndSwap(0, Now())
+	}
+	return g != nil
 }
 
 // Ops is the number of operations finished so far.

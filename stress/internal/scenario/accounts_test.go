@@ -39,7 +39,7 @@ func TestMutexRepairFromEveryPoint(t *testing.T) {
 		m := arena.At[mutexArea](a.Scenario(), 0)
 		l := NewWorker(a, 0, 1).Lane(0)
 		for range 3 {
-			m.add(l)
+			m.add(l, nil)
 		}
 		// The stores of add, in order; the first killAt of them happen.
 		steps := []func(){
@@ -87,7 +87,7 @@ func TestMutexCheckSees(t *testing.T) {
 	} {
 		a := newArena(t, p, 1, 1)
 		m := arena.At[mutexArea](a.Scenario(), 0)
-		m.add(NewWorker(a, 0, 1).Lane(0))
+		m.add(NewWorker(a, 0, 1).Lane(0), nil)
 		if faults := check(p, a); len(faults) > 0 {
 			t.Fatalf("before any harm: %q", faults)
 		}

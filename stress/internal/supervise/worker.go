@@ -19,6 +19,9 @@ const WorkerCommand = "_worker"
 // known are the scenarios that a worker can play; tests have others.
 var known = scenario.All
 
+// Know makes other scenarios known, those of a program that is not stress.
+func Know(plans []*scenario.Plan) { known = func() []*scenario.Plan { return plans } }
+
 // workerArgs is the worker's command line; ps shows it.
 func workerArgs(name string, slot int, gen uint32) []string {
 	return []string{"stress", WorkerCommand, name, strconv.Itoa(slot), strconv.Itoa(int(gen))}
