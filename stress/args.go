@@ -27,6 +27,8 @@ type options struct {
 	seed       uint64
 	hang       time.Duration
 	json       string
+	trace      string
+	history    int
 	latency    bool // the table of latencies too
 	thresholds []*report.Threshold
 	plans      []*scenario.Plan
@@ -39,6 +41,8 @@ const (
 	maxProcs = 1024
 	maxKill  = 1000
 	maxStop  = 1000
+
+	maxHistory = 1 << 20
 )
 
 var chaosKinds = []string{"off", "light", "heavy"}
@@ -66,6 +70,8 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	})
 	set.DurationVar(&o.hang, "hang", defaultHang, "no progress for this `time` is a hang")
 	set.StringVar(&o.json, "json", "", "write the results as JSON to `file`; - is standard output")
+	set.StringVar(&o.trace, "trace", "", "write what each goroutine waited for and held as trace events to `file`, for ui.perfetto.dev; its last 512 operations, or so many as -history says")
+	set.IntVar(&o.history, "history", 0, "time every operation, and keep the last `n` of each goroutine (0: some are timed anyway, and the last 256 of these kept)")
 	set.BoolVar(&o.latency, "latency", true, "print the latencies and the histogram of recoveries behind the verdicts")
 	set.Func("threshold", "`demand` such as mutex.wait.p99<2ms; can be given several times; one that is missed is exit code 6", func(s string) error {
 		t, err := report.ParseThreshold(s)
@@ -107,6 +113,8 @@ func (o *options) check(names []string) error {
 		return errors.New("-points needs kills, and -kill 0 asks for none")
 	case !slices.Contains(chaosKinds, o.chaos):
 		return fmt.Errorf("-chaos %s: off, light or heavy", o.chaos)
+	case o.history < 0 || o.history > maxHistory:
+		return fmt.Errorf("-history %d: between 0 and %d", o.history, maxHistory)
 	case o.hang < 100*time.Millisecond:
 		return fmt.Errorf("-hang %v: at least 100ms, or every hiccup of the machine is a hang", o.hang)
 	}

@@ -81,6 +81,7 @@ func TestMistakesAreExplained(t *testing.T) {
 		"run -chaos much":             "light or heavy",
 		"run -stop -1":                "between 0 and",
 		"run -seed seed":              "0x5eed",
+		"run -history -1":             "between 0 and",
 		"run -hang 1ms":               "hiccup",
 		"run lost-update -procs 1":    "at least 2 processes",
 		"rum":                         `Did you mean "run"`,
@@ -156,7 +157,7 @@ func TestShapes(t *testing.T) {
 // The line that replays a run means the same run.
 func TestReplayMeansTheSame(t *testing.T) {
 	for _, line := range []string{
-		"mutex", "herd -kill 3 -seed 7 -procs 5", "handoff -hang 300ms", "condvar -stop 12.5 -kill 0 -duration 90s -goroutines 3", "mutex -points -chaos heavy",
+		"mutex", "herd -kill 3 -seed 7 -procs 5", "handoff -hang 300ms", "condvar -stop 12.5 -kill 0 -duration 90s -goroutines 3 -history 9", "mutex -points -chaos heavy",
 	} {
 		o, _ := parseRun(strings.Fields(line), &bytes.Buffer{})
 		p := o.plans[0]

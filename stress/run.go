@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
 	"interlock/stress/internal/supervise"
+	"interlock/stress/internal/trace"
 )
 
 func cmdRun(args []string, out, errs io.Writer) report.Code {
@@ -18,13 +20,9 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 	if o == nil {
 		return instead(code, out)
 	}
-	if o.json != "" && o.json != "-" { // say so now rather than after ten seconds
-		f, err := os.OpenFile(o.json, os.O_CREATE|os.O_WRONLY, 0o644)
-		if err != nil {
-			fmt.Fprintf(errs, "stress run: -json: %v\n", err)
-			return report.Setup
-		}
-		f.Close()
+	if err := o.openFiles(); err != nil {
+		fmt.Fprintf(errs, "stress run: %v\n", err)
+		return report.Setup
 	}
 	// With JSON on standard output the verdict lines go to stderr.
 	lines := out
@@ -37,9 +35,17 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 	if code != report.Pass {
 		return code
 	}
-	results, code := runAll(ctx, o, marks, args, lines, errs)
+	var t *trace.File
+	if o.trace != "" {
+		t = &trace.File{}
+	}
+	results, code := runAll(ctx, o, t, marks, args, lines, errs)
 	if results == nil {
 		return code
+	}
+	if err := o.writeTrace(t); err != nil {
+		fmt.Fprintf(errs, "stress run: writing -trace: %v\n", err)
+		code = report.Worse(code, report.Setup)
 	}
 	if o.latency {
 		report.Latencies(lines, results)
@@ -54,6 +60,41 @@ func cmdRun(args []string, out, errs io.Writer) report.Code {
 		}
 	}
 	return code
+}
+
+// openFiles says now rather than after ten seconds that a file cannot be written.
+func (o *options) openFiles() error {
+	for name, path := range map[string]string{"-json": o.json, "-trace": o.trace} {
+		if path == "" || path == "-" && name == "-json" {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		f.Close()
+	}
+	return nil
+}
+
+// traceKept is how many operations of each goroutine are in a trace, if nobody says.
+const traceKept = 512
+
+// writeTrace writes the trace, if one is wanted.
+func (o *options) writeTrace(t *trace.File) error {
+	if t == nil {
+		return nil
+	}
+	f, err := os.Create(o.trace)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 // judgeThresholds says which of the user's demands were met.
@@ -75,7 +116,7 @@ func judgeThresholds(o *options, results []*report.Result, args []string, lines 
 }
 
 // runAll runs the chosen scenarios one after another. nil results: usage.
-func runAll(ctx context.Context, o *options, marks, args []string, lines, errs io.Writer) ([]*report.Result, report.Code) {
+func runAll(ctx context.Context, o *options, t *trace.File, marks, args []string, lines, errs io.Writer) ([]*report.Result, report.Code) {
 	for _, p := range o.plans {
 		if _, err := o.shape(p); err != nil {
 			fmt.Fprintf(errs, "stress run: %v\n", err)
@@ -98,7 +139,7 @@ func runAll(ctx context.Context, o *options, marks, args []string, lines, errs i
 			}
 		}
 		settings := o.settings(p, progress)
-		settings.Marks, settings.Covered = marks, covered
+		settings.Marks, settings.Covered, settings.Trace = marks, covered, t
 		r := supervise.Run(ctx, p, settings)
 		results = append(results, r)
 		for _, point := range r.Points {
@@ -125,6 +166,10 @@ func (o *options) settings(p *scenario.Plan, progress *report.Progress) supervis
 	s := supervise.Options{
 		Shape: shape, Duration: o.duration, Hang: o.hang,
 		KillRate: o.kill, StopRate: o.stop, Points: o.points, Seed: o.seed, Progress: progress, Keep: len(o.thresholds) > 0,
+		History: o.history,
+	}
+	if o.trace != "" && o.history == 0 {
+		s.History = traceKept
 	}
 	switch o.chaos {
 	case "light":
@@ -170,6 +215,9 @@ func (o *options) replay(p *scenario.Plan) string {
 	}
 	if o.chaos != "off" {
 		text += " -chaos " + o.chaos
+	}
+	if o.history > 0 {
+		text += fmt.Sprintf(" -history %d", o.history)
 	}
 	if o.hang != defaultHang {
 		text += fmt.Sprintf(" -hang %v", o.hang)

@@ -81,7 +81,7 @@ func TestVerdicts(t *testing.T) {
 		code report.Code
 		want []string
 	}{
-		{broken, Options{Duration: time.Second}, report.Broke, []string{"two were inside", "(pid ", "updates lost"}},
+		{broken, Options{Duration: time.Second}, report.Broke, []string{"two were inside at the same time", "two were inside", "(pid ", "updates lost"}},
 		{spins, Options{Duration: time.Second, Procs: 2, Goroutines: 2}, report.Pass, nil},
 		{spins, Options{Duration: time.Minute, Kills: 50, Hang: time.Second}, report.Hang,
 			[]string{"inside: lane", "killed", "nobody has given the lock back", "waiting", "the lock: spelt out"}},

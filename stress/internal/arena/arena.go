@@ -22,13 +22,17 @@ type Arena struct {
 
 // Create makes an arena for procs workers of lanes goroutines each, with size
 // bytes for the scenario.
-func Create(procs, lanes, size int) (*Arena, error) {
+func Create(procs, lanes, size int) (*Arena, error) { return CreateKeeping(procs, lanes, size, 0) }
+
+// CreateKeeping is Create with rings for so many operations of each lane.
+func CreateKeeping(procs, lanes, size, keep int) (*Arena, error) {
 	fd, err := unix.MemfdCreate("interlock-stress", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("arena: memfd_create: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "interlock-stress")
-	area := (SlotsOffset() + procs*groupSize(lanes) + pageSize - 1) &^ (pageSize - 1)
+	rings := procs * lanes * keep * SizeOf[Operation]()
+	area := (SlotsOffset() + procs*groupSize(lanes) + rings + pageSize - 1) &^ (pageSize - 1)
 	total := (area + size + pageSize - 1) &^ (pageSize - 1)
 	if err := unix.Fallocate(fd, 0, 0, int64(total)); err != nil {
 		file.Close()
@@ -42,6 +46,7 @@ func Create(procs, lanes, size int) (*Arena, error) {
 	a.area = area
 	a.Procs.Store(uint32(procs))
 	a.Lanes.Store(uint32(lanes))
+	a.Keep.Store(uint32(keep))
 	a.Area.Store(uint64(area))
 	a.Size.Store(uint64(total))
 	a.Magic.Store(magic)

@@ -12,6 +12,7 @@
 //	+Graves       Points         the supervisor
 //	+Points       Slot, Lanes…   its worker; the supervisor once it is dead
 //	   … one such group per worker process …
+//	+groups       rings          its lane
 //	page aligned  Area           the scenario
 //
 // Everything a killed process may leave half done is a typed atomic word, so

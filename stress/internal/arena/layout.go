@@ -43,7 +43,8 @@ type Header struct {
 	Faults atomic.Uint32 // broken invariants so far, also those without a text
 	Mode   atomic.Uint32 // the scenario's own switches
 	Crowd  atomic.Uint32 // goroutines of each worker, if they share one lane; else 0
-	_      [8]byte
+	Keep   atomic.Uint32 // operations of each lane that are kept; 0: none
+	Every  atomic.Uint32 // 1: every operation is timed, else some
 	Phase  atomic.Uint32 // its own cache line: every lane reads it before every operation
 	_      [60]byte
 	Texts  [FaultCount]Fault
@@ -97,6 +98,7 @@ type Lane struct {
 	Label  atomic.Uint32 // where it is, in the scenario's words
 	_      [4]byte
 	Errors atomic.Uint64 // errors that the scenario expects and counts
-	_      [40]byte
+	Begun  atomic.Uint64 // operations written down; the next is in entry Begun % Keep
+	_      [32]byte
 	Rec    [24]atomic.Uint64 // the scenario's own record, exact under kills
 }

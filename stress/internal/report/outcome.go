@@ -83,6 +83,10 @@ type Result struct {
 	Notes      []string           `json:"notes"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 
+	// Stays are the times inside of which none overlaps another: the last ones of each
+	// goroutine, of every 16th or, with -history, of every operation.
+	Stays int `json:"stays_compared,omitempty"`
+
 	StoppedKills int `json:"kills_while_stopped"`
 
 	Delays  uint64        `json:"delays,omitempty"`

@@ -19,16 +19,17 @@ type mutexArea struct {
 
 func mutexPlan() *Plan {
 	return &Plan{
-		Name:     "mutex",
-		About:    "a plain counter under a mutex; owners killed inside are repaired, no update is lost",
-		Labels:   mutexLabels,
-		Duration: 2 * time.Second,
-		Shape:    Shape{Procs: 4, Lanes: 8},
-		Least:    Shape{Procs: 1, Lanes: 1},
-		Traps:    []uint32{LabelInside, labelOpened, labelHalf, labelClosed, labelRepairing},
-		Held:     []uint32{LabelInside, labelOpened, labelHalf, labelClosed},
-		Marks:    []string{"E-M"},
-		Area:     func(procs, lanes int) int { return arena.SizeOf[mutexArea]() },
+		Name:      "mutex",
+		About:     "a plain counter under a mutex; owners killed inside are repaired, no update is lost",
+		Labels:    mutexLabels,
+		Duration:  2 * time.Second,
+		Shape:     Shape{Procs: 4, Lanes: 8},
+		Least:     Shape{Procs: 1, Lanes: 1},
+		Traps:     []uint32{LabelInside, labelOpened, labelHalf, labelClosed, labelRepairing},
+		Held:      []uint32{LabelInside, labelOpened, labelHalf, labelClosed},
+		Marks:     []string{"E-M"},
+		Exclusive: true,
+		Area:      func(procs, lanes int) int { return arena.SizeOf[mutexArea]() },
 		Attach: func(w *Worker) (Body, error) {
 			m := arena.At[mutexArea](w.Arena.Scenario(), 0)
 			m.Mu.OnOwnerDeath(func(pid int) error { return m.repair(w, pid) })
@@ -64,6 +65,7 @@ func (m *mutexArea) change(l *Lane, stay time.Duration) {
 	m.add(l, nil)
 	l.linger(stay)
 	m.leave(l, "mutex")
+	l.gives()
 	m.Mu.Unlock()
 	l.Ops.Add(1)
 	l.Label.Store(LabelIdle)

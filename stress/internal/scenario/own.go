@@ -72,6 +72,7 @@ func (o *ownArea) step(l *Lane, lock sync.Locker) error {
 	o.add(l, l.sometimes())
 	o.leave(l)
 	l.Label.Store(LabelGiving)
+	l.gives()
 	lock.Unlock()
 	l.Took(arena.Hold, begin)
 	l.Ops.Add(1)

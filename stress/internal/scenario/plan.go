@@ -42,6 +42,10 @@ type Plan struct {
 	Directed bool          // workers do nothing but what Conduct has them do
 	Crowd    bool          // its goroutines are too many for a lane each: those of a worker share one
 
+	// Exclusive says that between Took(Wait) and gives nobody else is there: what is kept of
+	// the operations must show that.
+	Exclusive bool
+
 	// MostKills bounds the kills a second, whatever was asked for; 0: it does not.
 	MostKills float64
 

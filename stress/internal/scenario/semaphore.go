@@ -128,6 +128,7 @@ func (s *semArea) visit(l *Lane, acquire func(l *Lane) bool, stay time.Duration)
 	r.Who.Store(0)
 	l.Label.Store(LabelGiving)
 	l.Rec[recPermit].Store(permitReleasing)
+	l.gives()
 	if err := s.Sem.Release(); err != nil {
 		return err
 	}

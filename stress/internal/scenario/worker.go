@@ -93,7 +93,8 @@ type Lane struct {
 	ID   int // across all workers
 	Rand *rand.Rand
 
-	begun uint // operations that could have been timed
+	begun uint             // operations that could have been timed
+	op    *arena.Operation // the one that is timed, where they are kept
 }
 
 // timedEach: only every so manieth operation is timed, since two clock readings can cost
@@ -102,10 +103,19 @@ const timedEach = 16
 
 // Begin is the time, if this operation is to be timed, else 0.
 func (l *Lane) Begin() int64 {
-	if l.begun++; l.begun%timedEach != 0 {
+	l.op = nil
+	if l.begun++; l.begun%timedEach != 0 && l.W.Arena.Every.Load() == 0 {
 		return 0
 	}
+	if l.note(0, 0, 0); l.op != nil {
+		return l.op.Call.Load()
+	}
 	return arena.Now()
+}
+
+// note begins to write an operation down, if they are kept.
+func (l *Lane) note(kind uint32, in, round uint64) {
+	l.op = l.W.Arena.Begin(l.ID, l.W.Slot.PID.Load(), kind, in, round)
 }
 
 // Took counts what began at a time that Begin or Took returned, and returns the time.
@@ -115,7 +125,21 @@ func (l *Lane) Took(m arena.Measure, begin int64) int64 {
 	}
 	now := arena.Now()
 	l.W.Arena.Spread(l.W.Index, m).Add(time.Duration(now - begin))
+	switch {
+	case l.op == nil:
+	case m == arena.Wait:
+		l.op.Got.Store(now)
+	case m == arena.Hold:
+		l.op.Done.Store(now)
+	}
 	return now
+}
+
+// gives is called before what a lane has is given away.
+func (l *Lane) gives() {
+	if l.op != nil {
+		l.op.Give.Store(arena.Now())
+	}
 }
 
 // Reach says where the lane is. If the supervisor has set a trap there, the

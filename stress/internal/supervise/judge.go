@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"interlock/stress/internal/arena"
+	"interlock/stress/internal/history"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
+	"interlock/stress/internal/trace"
 )
 
 // The promise is that a waiter learns of an orphan at the latest 100 ms after
@@ -31,6 +33,7 @@ func (s *session) judge(end ending, elapsed time.Duration) {
 	r.Recovered, r.Median, r.Worst = int(dead.times.Count()), dead.times.Quantile(50), dead.times.Max()
 	s.latencies(dead.times)
 	s.pointsPassed()
+	s.history()
 	for _, text := range s.arena.FaultTexts() {
 		r.Add(report.Broke, text)
 	}
@@ -76,6 +79,20 @@ func (s *session) latencies(recovery *report.Latency) {
 	}
 	if recovery.Count() > 0 {
 		r.Latency[report.Recovery] = recovery
+	}
+}
+
+// history judges what is kept of the operations, however the run ended.
+func (s *session) history() {
+	log := history.Read(s.arena)
+	if s.plan.Exclusive {
+		bad, n := history.Exclusive(log.Ops)
+		if s.result.Stays = n; bad != nil {
+			s.result.Add(report.Broke, s.plan.Name+": "+bad.String(s.began))
+		}
+	}
+	if s.opts.Trace != nil {
+		s.opts.Trace.Add(trace.Run{Name: s.plan.Name, Seed: s.opts.Seed, Begin: s.began, Exclusive: s.plan.Exclusive, Arena: s.arena, Log: log})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"interlock/stress/internal/arena"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
+	"interlock/stress/internal/trace"
 )
 
 // Options are how a scenario is to be run.
@@ -24,7 +25,12 @@ type Options struct {
 	Seed     uint64
 	Progress *report.Progress // may be nil
 	Keep     bool             // keep the evidence of a run that passes, too
+	History  int              // keep so many operations of each lane, each timed; 0: a sample
+	Trace    *trace.File      // what is kept is added to it; may be nil
 }
+
+// sampleKept is how many operations of each lane are kept of those that are timed anyway.
+const sampleKept = 256
 
 // SetupPatience is how long the workers may take to attach.
 const setupPatience = 20 * time.Second
@@ -64,6 +70,7 @@ type session struct {
 	monitor *monitor
 	stage   *stage
 	begin   time.Time
+	began   int64 // the same by arena.Now
 	result  *report.Result
 	leaving time.Duration
 	helpers chan struct{} // closed when the faults and the scenario's Conduct have ended
@@ -80,13 +87,16 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 	if plan.Crowd {
 		lanes = 1
 	}
-	a, err := arena.Create(opts.Shape.Procs, lanes, plan.Area(opts.Shape.Procs, lanes))
+	a, err := arena.CreateKeeping(opts.Shape.Procs, lanes, plan.Area(opts.Shape.Procs, lanes), keeping(plan, opts, lanes))
 	if err != nil {
 		r.Add(report.Setup, err.Error())
 		return r
 	}
 	defer a.Close()
 	a.Seed.Store(opts.Seed)
+	if opts.History > 0 {
+		a.Every.Store(1)
+	}
 	if plan.Crowd {
 		a.Crowd.Store(uint32(opts.Shape.Lanes))
 	}
@@ -111,6 +121,19 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 	return r
 }
 
+// keeping is how many operations of each lane are kept. A lane that many goroutines share
+// has no use for it.
+func keeping(plan *scenario.Plan, opts Options, lanes int) int {
+	keep := sampleKept
+	if opts.History > 0 {
+		keep = opts.History
+	}
+	if plan.Crowd {
+		return 0
+	}
+	return arena.Capacity(opts.Shape.Procs, lanes, keep)
+}
+
 func (s *session) run(ctx context.Context) {
 	hard, breakOff := context.WithCancel(ctx)
 	work, finish := context.WithCancel(hard)
@@ -118,7 +141,7 @@ func (s *session) run(ctx context.Context) {
 	s.stage = newStage(work, hard, s.crew, s.faults, s.opts)
 	end := s.start(ctx)
 	if end == ended {
-		s.begin = time.Now()
+		s.begin, s.began = time.Now(), arena.Now()
 		s.monitor.touch()
 		end = s.work(work, finish)
 	}
