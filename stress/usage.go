@@ -16,7 +16,7 @@ func usage(w io.Writer) {
 kill -9 at any instruction, and for each scenario a model of what must hold.
 
 Usage:
-  stress                          every scenario, about 16 s
+  stress                          every scenario, about 17 s
   stress run [NAME…|all] [flags]  the named ones ('seg*' works); flags before or after the names
   stress list                     the scenarios
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own

@@ -17,6 +17,7 @@ var files = map[string]string{
 	"words.txt":    "the state words of the scenario's primitives, spelt out",
 	"arena.bin":    "the memory that all workers share",
 	"delays.txt":   "the last delays at the library's marks",
+	"history.html": "what all did and saw in the round that no order explains, to look at in a browser",
 	"threads.txt":  "where the kernel had each worker's threads",
 }
 

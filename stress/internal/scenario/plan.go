@@ -75,6 +75,7 @@ type Plan struct {
 	Check   func(a *arena.Arena, f *Findings) // in the supervisor, when all have left
 	Words   func(a *arena.Arena) []Word       // for the dump of a hang; may be nil
 	Cleanup func(a *arena.Arena) error        // whatever happened; may be nil
+	Files   func() map[string][]byte          // more evidence of a run that fails; may be nil
 }
 
 // Shape is a number of processes and of goroutines in each.
@@ -175,6 +176,7 @@ func All() []*Plan {
 		herdPlan(),
 		timeoutsPlan(),
 		interopPlan(),
+		historyPlan(),
 	}
 }
 

@@ -6,6 +6,8 @@ type Mutant struct {
 	Bug   string // what is wrong with it
 	Edits []Edit
 	Run   []string // what to run: arguments of stress run
+	// Also is what to run besides, where it shows that bug, too: arguments of stress run.
+	Also []string
 	// Everywhere is what to run besides, where a single death shows it: arguments of
 	// stress everywhere.
 	Everywhere []string
@@ -34,6 +36,7 @@ var (
 	runHerd      = []string{"herd", "-duration", "1s", "-hang", "2s"}
 	runImpatient = []string{"timeouts", "-duration", "5s", "-hang", "2s", "-goroutines", "32", "-kill", "0"}
 	runTimeouts  = []string{"timeouts", "-duration", "5s", "-hang", "2s"}
+	runHistory   = []string{"history", "-duration", "5s", "-hang", "2s"}
 )
 
 // Mutants are the bugs that must be caught.
@@ -53,6 +56,7 @@ var mutexMutants = []Mutant{
 		Name: "no-lock",
 		Bug:  "Lock and Unlock do nothing",
 		Run:  runMutex,
+		Also: runHistory,
 		Edits: []Edit{
 			{"mutex/mutex.go", "if !m.grab(me) {\n\t\tm.lockSlow()\n\t} else if m.prev.Load() != me {", "if me == 0 {"},
 			{"mutex/mutex.go", "if b.Listens() || !m.word.CompareAndSwap(proc.TID(proc.Me()), 0) { // E-M4\n\t\tm.unlockSlow()\n",
@@ -222,6 +226,7 @@ var otherMutants = []Mutant{
 		Name: "semaphore-check-then-take",
 		Bug:  "the permits are looked at, then stored to, where a CAS belongs",
 		Run:  runSemaphore,
+		Also: runHistory,
 		CPUs: 2,
 		Edits: []Edit{
 			{"semaphore/word.go", "return d&valueMask != 0 && !region.AnyReadOnly() && s.data.CompareAndSwap(d, d-1) // E-S1",
@@ -266,6 +271,7 @@ var otherMutants = []Mutant{
 		Name:  "buffer-written-under-reader",
 		Bug:   "DoubleBuffer's writer writes to the copy that readers use",
 		Run:   runSeqlock,
+		Also:  runHistory,
 		Edits: []Edit{{"seqlock/doublebuffer.go", "b.v[(odd/2+1)%2] = *src", "b.v[(odd/2)%2] = *src"}},
 	},
 	{

@@ -135,6 +135,9 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 // runs are what a mutant is to be caught by.
 func (m Mutant) runs() [][]string {
 	runs := [][]string{m.Run}
+	if len(m.Also) > 0 {
+		runs = append(runs, m.Also)
+	}
 	if len(m.Everywhere) > 0 {
 		runs = append(runs, append([]string{everywhere}, m.Everywhere...))
 	}

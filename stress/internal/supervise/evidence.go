@@ -41,6 +41,11 @@ func (s *session) conclude() {
 	if s.result.Delays > 0 {
 		s.keep("delays.txt", []byte(s.delays()))
 	}
+	if s.plan.Files != nil {
+		for name, data := range s.plan.Files() {
+			s.keep(name, data)
+		}
+	}
 	for name, text := range s.crew.wills {
 		s.keep(name, []byte(text))
 	}
