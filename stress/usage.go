@@ -21,6 +21,7 @@ Usage:
   stress list                     the scenarios
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
                                   source and run the fitting scenario: each must be caught
+  stress selftest -patch FILE     the same with a change of yours, against every scenario
   stress everywhere [OPERATION…]  kill a process at every instruction of the library that an
                                   operation executes, and at each of its system calls
   stress schedules [flags]        the library's own source under a scheduler that tries one
@@ -39,12 +40,13 @@ Usage:
 
 func usageOfFlags(w io.Writer) {
 	run, _ := newFlags(w)
+	broken, _ := newSelftestFlags(w)
 	everywhere, _ := newEverywhereFlags(w)
 	schedules, _ := newScheduleFlags(w)
 	bench, _ := newBenchFlags(w)
 	demo, _ := newDemoFlags(w)
 	inspect, _ := newInspectFlags(w)
-	for _, set := range []*flag.FlagSet{run, everywhere, schedules, bench, demo, inspect} {
+	for _, set := range []*flag.FlagSet{run, broken, everywhere, schedules, bench, demo, inspect} {
 		fmt.Fprintf(w, "\nFlags of %s:\n", strings.TrimPrefix(set.Name(), "stress "))
 		set.PrintDefaults()
 	}
@@ -56,6 +58,7 @@ Exit codes:
   0 pass   1 an invariant broke   2 usage   3 a hang or lost wake-up
   4 set-up or resources   5 a worker died unasked   6 a threshold missed
   130 interrupted (the partial report is still printed)
+  Of selftest -patch: 0 caught   1 not caught   2 it does not apply or compile
   Of demo: 0 the broken version broke and the fixed ones held   1 not so
   Of inspect: 0 nothing to do   1 somebody has to act   2 usage   4 cannot be looked at
 

@@ -37,9 +37,19 @@ func writeOverlay(m Mutant, root, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return writeFiles(changed, m.Name, root, dir)
+}
+
+// writeFiles is writeOverlay for files that are changed already. One that is empty is
+// left out of the build.
+func writeFiles(changed map[string]string, name, root, dir string) (string, error) {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for file, text := range changed {
-		copied := filepath.Join(dir, m.Name, filepath.FromSlash(file))
+		if text == "" {
+			overlay.Replace[filepath.Join(root, filepath.FromSlash(file))] = ""
+			continue
+		}
+		copied := filepath.Join(dir, name, filepath.FromSlash(file))
 		if err := os.MkdirAll(filepath.Dir(copied), 0o700); err != nil {
 			return "", err
 		}
@@ -52,6 +62,9 @@ func writeOverlay(m Mutant, root, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, m.Name, "overlay.json")
+	if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name, "overlay.json")
 	return path, os.WriteFile(path, text, 0o600)
 }
