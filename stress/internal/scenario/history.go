@@ -209,6 +209,7 @@ func (h *histArea) load(ctx context.Context, locked bool) (n uint64, err error) 
 // scribe judges round after round, in the supervisor.
 type scribe struct {
 	rounds, ops, pending, unknown int
+	longest                       time.Duration // that it took to judge a round
 	files                         map[string][]byte
 }
 
@@ -293,7 +294,9 @@ func (s *scribe) judge(a *arena.Arena, state, round uint64, begin int64) (fine b
 			return false
 		}
 	}
+	asked := time.Now()
 	v := history.Linear(state, ops, begin)
+	s.longest = max(s.longest, time.Since(asked))
 	if !v.Known {
 		s.unknown++
 	}
@@ -312,4 +315,5 @@ func (s *scribe) check(f *Findings) {
 	f.Metric("rounds", float64(s.rounds))
 	f.Metric("pending", float64(s.pending))
 	f.Metric("undecided", float64(s.unknown))
+	f.Metric("longest_judgement_ns", float64(s.longest))
 }
