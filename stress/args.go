@@ -26,6 +26,7 @@ type options struct {
 	chaos      string
 	seed       uint64
 	hang       time.Duration
+	noProgress bool
 	json       string
 	trace      string
 	history    int
@@ -70,6 +71,7 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	})
 	set.DurationVar(&o.hang, "hang", defaultHang, "no progress for this `time` is a hang")
 	set.StringVar(&o.json, "json", "", "write the results as JSON to `file`; - is standard output")
+	set.BoolVar(&o.noProgress, "no-progress", false, "do not show how the run goes; else a terminal shows it in place, and anything else a line every 5 s. NO_COLOR is respected")
 	set.StringVar(&o.trace, "trace", "", "write what each goroutine waited for and held as trace events to `file`, for ui.perfetto.dev; its last 512 operations, or so many as -history says")
 	set.IntVar(&o.history, "history", 0, "time every operation, and keep the last `n` of each goroutine (0: some are timed anyway, and the last 256 of these kept)")
 	set.BoolVar(&o.latency, "latency", true, "print the latencies and the histogram of recoveries behind the verdicts")

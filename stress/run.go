@@ -123,7 +123,10 @@ func runAll(ctx context.Context, o *options, t *trace.File, marks, args []string
 			return nil, report.Usage
 		}
 	}
-	progress := report.NewProgress(os.Stderr)
+	var progress *report.Progress // nil shows none
+	if !o.noProgress {
+		progress = report.NewProgress(os.Stderr)
+	}
 	code := report.Pass
 	results := []*report.Result{}
 	covered := map[string]bool{}

@@ -283,7 +283,7 @@ func (s *session) watch(done func(now time.Time) bool) ending {
 
 func (s *session) snapshot(now time.Time) report.Snapshot {
 	return report.Snapshot{
-		Name: s.plan.Name, Elapsed: now.Sub(s.begin), Ops: s.monitor.ops, Kills: int(s.arena.Kills.Load()),
+		Name: s.plan.Name, Elapsed: now.Sub(s.begin), Planned: s.opts.Duration, Ops: s.monitor.ops, Kills: int(s.arena.Kills.Load()),
 		Recovered: int(s.crew.mourned().times.Count()), Longest: s.monitor.longestWait(), Fairness: s.fairness(),
 	}
 }
