@@ -84,18 +84,20 @@ type Group struct {
 
 // An Object is one object as a look found it.
 type Object struct {
-	Name      string    `json:"name"`
-	Kind      string    `json:"kind"`
-	Size      int64     `json:"size"`
-	Type      string    `json:"type,omitempty"`
-	Maker     int       `json:"maker,omitempty"`
-	Users     []*Person `json:"users"`
-	Unasked   int       `json:"processes_not_visible"`
-	Unwatched int       `json:"threads_not_visible"`
-	Notes     []string  `json:"notes,omitempty"`
-	Groups    []*Group  `json:"groups"`
-	Items     []*Item   `json:"items"` // those not in the state that fresh memory is in; with all, every one
-	Advice    []Advice  `json:"advice,omitempty"`
+	Name  string `json:"name"`
+	Kind  string `json:"kind"`
+	Size  int64  `json:"size"`
+	Type  string `json:"type,omitempty"`
+	Maker int    `json:"maker,omitempty"`
+	// Fingerprint is of the layout: programs whose types have another one are refused.
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Users       []*Person `json:"users"`
+	Unasked     int       `json:"processes_not_visible"`
+	Unwatched   int       `json:"threads_not_visible"`
+	Notes       []string  `json:"notes,omitempty"`
+	Groups      []*Group  `json:"groups"`
+	Items       []*Item   `json:"items"` // those not in the state that fresh memory is in; with all, every one
+	Advice      []Advice  `json:"advice,omitempty"`
 }
 
 // A Scene is one look at everything asked for.
@@ -202,6 +204,7 @@ func (l *look) object(sub *Subject, sleepers []sleeper) *Object {
 		Notes: slices.Clone(sub.Notes), Users: []*Person{}, Groups: []*Group{}, Items: []*Item{}}
 	if sub.Header != nil {
 		o.Type, o.Maker = sub.Header.Description, int(sub.Header.Maker)
+		o.Fingerprint = fmt.Sprintf("0x%016x", sub.Header.Fingerprint)
 	}
 	for _, u := range l.census.users[s] {
 		o.Users = append(o.Users, l.person(u.pid))

@@ -3,11 +3,13 @@ package inspect
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"interlock/internal/layout"
 	"interlock/internal/proctest"
 )
 
@@ -18,7 +20,7 @@ func TestFreshMemoryIsFine(t *testing.T) {
 		t.Errorf("code %d", Code(scene))
 	}
 	text := print(scene)
-	says(t, text, s.name+": POSIX segment", "inspect.board, made by "+strconv.Itoa(os.Getpid()),
+	says(t, text, s.name+": POSIX segment", fmt.Sprintf("inspect.board, fingerprint 0x%016x, made by %d", layout.Fingerprint(reflect.TypeFor[board]()), os.Getpid()),
 		"Mu[…] mutex: 4, 4 free", "Users[…].Mu mutex: 3, 3 free", "Users[2].ID = 0", "Sem semaphore: empty", "Cond cond: idle",
 		"Config seqlock: whole", "Wide seqlock: whole", "Twin doublebuffer: whole", "OK: 12 primitives, 0 held")
 }

@@ -41,7 +41,7 @@ func writeObject(out io.Writer, o *Object, all bool) {
 	fmt.Fprintf(out, "%s: %s, %d bytes", o.Name, o.Kind, o.Size)
 	if o.Type != "" {
 		typ, _, _ := strings.Cut(o.Type, " ")
-		fmt.Fprintf(out, ", %s, made by %d", typ, o.Maker)
+		fmt.Fprintf(out, ", %s, fingerprint %s, made by %d", typ, o.Fingerprint, o.Maker)
 	}
 	fmt.Fprintln(out)
 	writeUsers(out, o)
