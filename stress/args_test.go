@@ -87,6 +87,8 @@ func TestMistakesAreExplained(t *testing.T) {
 		"rum":                          `Did you mean "run"`,
 		"mutex":                        `Did you mean "run mutex"`,
 		"frobnicate":                   "Commands:",
+		"help mutex":                   "no command",
+		"help run list":                "one command at a time",
 		"list mutex":                   "no arguments",
 		"clean everything":             "no arguments",
 		"selftest no-such-mutant":      "test-then-set",

@@ -76,7 +76,7 @@ func cmdBench(args []string, out, errs io.Writer) report.Code {
 	o, code := parseBench(args, errs)
 	switch {
 	case o == nil:
-		return instead(code, out)
+		return instead("bench", code, out)
 	case o.list:
 		return listLines(out)
 	}

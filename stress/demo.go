@@ -25,7 +25,7 @@ func cmdDemo(args []string, out, errs io.Writer) report.Code {
 	names, code, ok := parse(set, args, errs)
 	switch {
 	case !ok:
-		return instead(code, out)
+		return instead("demo", code, out)
 	case len(names) == 0:
 		return listDemos(out)
 	case len(names) > 1:

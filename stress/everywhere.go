@@ -74,7 +74,7 @@ func cmdEverywhere(args []string, out, errs io.Writer) report.Code {
 	o, code := parseEverywhere(args, errs)
 	switch {
 	case o == nil:
-		return instead(code, out)
+		return instead("everywhere", code, out)
 	case o.list:
 		for _, c := range o.cases {
 			fmt.Fprintln(out, c.Name())

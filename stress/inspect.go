@@ -85,7 +85,7 @@ func (o *inspectOptions) check() (err error) {
 func cmdInspect(args []string, out, errs io.Writer) report.Code {
 	o, code := parseInspect(args, errs)
 	if o == nil {
-		return instead(code, out)
+		return instead("inspect", code, out)
 	}
 	ctx, stop := untilSignal()
 	defer stop()

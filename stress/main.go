@@ -42,7 +42,7 @@ func commands() []command {
 	return []command{
 		{"run", "run scenarios: run [NAME…|all] [flags]", cmdRun},
 		{"list", "the scenarios, one line each", cmdList},
-		{"selftest", "build broken variants of the library; each must be caught", cmdSelftest},
+		{"selftest", "build broken variants of the library; each must be caught: selftest [MUTANT…|-patch FILE [SCENARIO…]]", cmdSelftest},
 		{"everywhere", "kill at every instruction: everywhere [OPERATION…] [flags]", cmdEverywhere},
 		{"schedules", "the library's source under a scheduler that tries every order of steps", cmdSchedules},
 		{"bench", "speed beside what one would use instead: bench [NAME…] [flags]", cmdBench},
@@ -58,8 +58,7 @@ func dispatch(args []string, out, errs io.Writer) report.Code {
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
-		usage(out)
-		return report.Pass
+		return cmdHelp(args[1:], out, errs)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {

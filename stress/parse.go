@@ -29,9 +29,9 @@ func parse(set *flag.FlagSet, args []string, errs io.Writer) (names []string, co
 }
 
 // instead ends a command that has nothing to do, as parse has it.
-func instead(code report.Code, out io.Writer) report.Code {
+func instead(command string, code report.Code, out io.Writer) report.Code {
 	if code == report.Pass {
-		usage(out)
+		usageOf(command, out)
 	}
 	return code
 }

@@ -18,7 +18,7 @@ import (
 func cmdRun(args []string, out, errs io.Writer) report.Code {
 	o, code := parseRun(args, errs)
 	if o == nil {
-		return instead(code, out)
+		return instead("run", code, out)
 	}
 	if err := o.openFiles(); err != nil {
 		fmt.Fprintf(errs, "stress run: %v\n", err)

@@ -33,7 +33,7 @@ func cmdSchedules(args []string, out, errs io.Writer) report.Code {
 	set, o := newScheduleFlags(errs)
 	names, code, ok := parse(set, args, errs)
 	if !ok {
-		return instead(code, out)
+		return instead("schedules", code, out)
 	}
 	if err := o.Check(); err != nil {
 		fmt.Fprintf(errs, "stress schedules: %v\n", err)

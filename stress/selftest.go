@@ -22,7 +22,7 @@ func cmdSelftest(args []string, out, errs io.Writer) report.Code {
 	set, patch := newSelftestFlags(errs)
 	names, code, ok := parse(set, args, errs)
 	if !ok {
-		return instead(code, out)
+		return instead("selftest", code, out)
 	}
 	if *patch != "" {
 		return tryPatch(*patch, names, out, errs)

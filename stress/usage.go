@@ -4,15 +4,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/scenario"
 )
 
-func usage(w io.Writer) {
-	fmt.Fprint(w, `stress tries to break interlock's primitives: real processes, real shared memory,
+// overview is what stress is and can do.
+const overview = `stress tries to break interlock's primitives: real processes, real shared memory,
 kill -9 at any instruction, and for each scenario a model of what must hold.
 
 Usage:
@@ -33,27 +32,8 @@ Usage:
                                   to do about it; WHAT is a segment's name, a path, /proc/PID/fd/N,
                                   sysv:ID or sysv:0xKEY; without it, every segment of Share's
   stress clean                    remove what stress itself left behind, and nothing else
-`)
-	usageOfFlags(w)
-	usageOfResults(w)
-}
+  stress help [COMMAND]           all of this, or what there is to know of one command
 
-func usageOfFlags(w io.Writer) {
-	run, _ := newFlags(w)
-	broken, _ := newSelftestFlags(w)
-	everywhere, _ := newEverywhereFlags(w)
-	schedules, _ := newScheduleFlags(w)
-	bench, _ := newBenchFlags(w)
-	demo, _ := newDemoFlags(w)
-	inspect, _ := newInspectFlags(w)
-	for _, set := range []*flag.FlagSet{run, broken, everywhere, schedules, bench, demo, inspect} {
-		fmt.Fprintf(w, "\nFlags of %s:\n", strings.TrimPrefix(set.Name(), "stress "))
-		set.PrintDefaults()
-	}
-}
-
-func usageOfResults(w io.Writer) {
-	fmt.Fprint(w, `
 Exit codes:
   0 pass   1 an invariant broke   2 usage   3 a hang or lost wake-up
   4 set-up or resources   5 a worker died unasked   6 a threshold missed
@@ -61,7 +41,74 @@ Exit codes:
   Of selftest -patch: 0 caught   1 not caught   2 it does not apply or compile
   Of demo: 0 the broken version broke and the fixed ones held   1 not so
   Of inspect: 0 nothing to do   1 somebody has to act   2 usage   4 cannot be looked at
+`
 
+// topic is what there is to know of one command that has flags.
+type topic struct {
+	command string
+	flags   func(errs io.Writer) *flag.FlagSet
+	more    string
+}
+
+func topics() []topic {
+	return []topic{
+		{"run", func(w io.Writer) *flag.FlagSet { set, _ := newFlags(w); return set }, runHelp},
+		{"selftest", func(w io.Writer) *flag.FlagSet { set, _ := newSelftestFlags(w); return set }, ""},
+		{"everywhere", func(w io.Writer) *flag.FlagSet { set, _ := newEverywhereFlags(w); return set }, everywhereHelp},
+		{"schedules", func(w io.Writer) *flag.FlagSet { set, _ := newScheduleFlags(w); return set }, ""},
+		{"bench", func(w io.Writer) *flag.FlagSet { set, _ := newBenchFlags(w); return set }, ""},
+		{"demo", func(w io.Writer) *flag.FlagSet { set, _ := newDemoFlags(w); return set }, ""},
+		{"inspect", func(w io.Writer) *flag.FlagSet { set, _ := newInspectFlags(w); return set }, ""},
+	}
+}
+
+// write writes what is known of a command, below its own line of the overview.
+func (t topic) write(w io.Writer) {
+	fmt.Fprintf(w, "\nFlags of %s:\n", t.command)
+	t.flags(w).PrintDefaults()
+	fmt.Fprint(w, t.more)
+}
+
+// usage is everything there is to know.
+func usage(w io.Writer) {
+	fmt.Fprint(w, overview)
+	for _, t := range topics() {
+		t.write(w)
+	}
+}
+
+// usageOf is what there is to know of one command; false: there is none of that name.
+func usageOf(name string, w io.Writer) bool {
+	for _, c := range commands() {
+		if c.name != name {
+			continue
+		}
+		fmt.Fprintf(w, "stress %s: %s\n", name, c.about)
+		for _, t := range topics() {
+			if t.command == name {
+				t.write(w)
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func cmdHelp(args []string, out, errs io.Writer) report.Code {
+	switch {
+	case len(args) == 0:
+		usage(out)
+	case len(args) > 1:
+		fmt.Fprintf(errs, "stress help: of one command at a time, not %q\n", args)
+		return report.Usage
+	case !usageOf(args[0], out):
+		fmt.Fprintf(errs, "stress help: no command %q\n", args[0])
+		return report.Usage
+	}
+	return report.Pass
+}
+
+const runHelp = `
 The verdict line:
   PASS mutex 4p×8g 1.6s 31.2M ops kills 212 recovered 98 worst 8.4ms lost 0 seed 0x5eed
   4 processes of 8 goroutines; 212 workers killed, 98 times with the lock held, so that
@@ -96,6 +143,17 @@ call for the same faults again. In it are the seed, the list of what was done to
 when, the primitives' words spelt out, the memory, and every goroutine of the workers.
 stress clean removes it.
 
+The operations of a goroutine are written down, the last ones of those that are timed: when
+it called, had what it wanted, and gave it away. Where only one may be inside no two may
+overlap. With -history n every operation is timed, which costs more than most of them take,
+and the last n are kept; with -trace they are also written to a file. A trace says of itself
+what it lacks. Scenarios whose goroutines act on orders write nothing down.
+
+On a terminal the run is shown in place; elsewhere there is a line every five seconds, on
+standard error.
+`
+
+const everywhereHelp = `
 A line of everywhere:
   addresses  instructions of the library: so many with a kill just before them, of so many
              that were seen to be executed, by any thread of the victim
@@ -104,8 +162,7 @@ A line of everywhere:
   slow       places that the victim came to only while it was stepped
   missed     places that no victim came to again
   slowest    from a kill to what a survivor waited for
-`)
-}
+`
 
 func cmdList(args []string, out, errs io.Writer) report.Code {
 	if len(args) > 0 {
