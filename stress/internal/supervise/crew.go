@@ -303,9 +303,19 @@ func (c *crew) slow() (yes bool) {
 			c.absent[slot] = now
 		case now.Sub(c.absent[slot]) > slowly && now.Sub(c.absent[slot]) < tooSlowly:
 			yes = true
+		case now.Sub(c.absent[slot]) >= tooSlowly && len(c.setup) == 0:
+			c.unended(c.hands[slot])
 		}
 	}
 	return yes
+}
+
+// unended says that the kernel keeps a worker that was killed: then nobody can tell
+// whether the others hang, or wait for that. c.mu is held.
+func (c *crew) unended(h *hand) {
+	if h != nil && h.killed {
+		c.setup = append(c.setup, fmt.Sprintf("worker %d (pid %d) was killed more than %v ago, and the kernel has not ended it", h.slot, h.proc.Pid, tooSlowly))
+	}
 }
 
 // close stops replacing: from now on who leaves has left.

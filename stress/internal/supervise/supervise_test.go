@@ -274,6 +274,26 @@ func TestASlowReplacementIsNoHang(t *testing.T) {
 	}
 }
 
+// A worker that was killed and is not ended for very long is the machine's fault; one that
+// does not become ready, and that nobody has killed, is not excused.
+func TestAWorkerThatIsNotEnded(t *testing.T) {
+	a, err := arena.Create(1, 1, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	for _, c := range []struct {
+		killed        bool
+		since         time.Duration
+		slow, trouble bool
+	}{{true, time.Second, true, false}, {true, 2 * tooSlowly, false, true}, {false, 2 * tooSlowly, false, false}} {
+		crew := &crew{arena: a, hands: []*hand{{gen: 1, killed: c.killed, proc: &os.Process{Pid: 7}}}, absent: []time.Time{time.Now().Add(-c.since)}}
+		if slow := crew.slow(); slow != c.slow || crew.trouble() != c.trouble {
+			t.Errorf("%+v: slow %v, in trouble %v %q", c, slow, crew.trouble(), crew.setup)
+		}
+	}
+}
+
 // A scenario may bound the kills that are asked for.
 func TestMostKills(t *testing.T) {
 	for _, c := range []struct {
