@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -85,4 +86,17 @@ func TestProgressOffTerminal(t *testing.T) {
 	var none *Progress
 	none.Show(func() Snapshot { return Snapshot{} })
 	none.Clear()
+}
+
+// The document explains every file of a failure's folder.
+func TestTheDocumentExplainsTheFolder(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/stress.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range files {
+		if !strings.Contains(string(text), "| `"+name+"` |") {
+			t.Errorf("docs/stress.md does not explain %s", name)
+		}
+	}
 }
