@@ -39,11 +39,11 @@ const (
 	Selftest              // broken variants of the library
 	Bench                 // programs to compare with
 	Schedules             // programs that are generated
-	Interop               // the C worker
+	Peer                  // programs in C
 	kindCount
 )
 
-var kinds = [kindCount]string{"failure", "rebuild", "selftest", "bench", "schedules", "interop"}
+var kinds = [kindCount]string{"failure", "rebuild", "selftest", "bench", "schedules", "peer"}
 
 // MakeDir makes a directory in the temporary directory.
 func MakeDir(of Kind) (string, error) {

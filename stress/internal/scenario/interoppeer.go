@@ -1,12 +1,9 @@
 package scenario
 
 import (
-	"context"
 	_ "embed"
 	"fmt"
 	"os"
-	"path/filepath"
-	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,52 +13,20 @@ import (
 	"interlock/include"
 	"interlock/stress/internal/arena"
 	"interlock/stress/internal/cc"
-	"interlock/stress/internal/leftover"
 )
 
 //go:embed testdata/interop.c
 var interopSource string
 
-// interopBuilt is the C worker: built once, in memory, so that nothing stays behind.
+// interopBuilt is the C worker, built once.
 var interopBuilt = sync.OnceValues(func() (*os.File, error) {
-	dir, err := leftover.MakeDir(leftover.Interop)
+	files := map[string]string{"interop.c": interopSource, "interlock.h": include.Header}
+	f, err := cc.InMemory("interop", files, defines()...)
 	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	source, program := filepath.Join(dir, "interop.c"), filepath.Join(dir, "interop")
-	for path, text := range map[string]string{source: interopSource, filepath.Join(dir, "interlock.h"): include.Header} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-	}
-	args := append([]string{"-std=c11", "-D_GNU_SOURCE", "-Wextra", "-Werror", source}, defines()...)
-	if err := cc.Build(context.Background(), program, args...); err != nil {
 		return nil, fmt.Errorf("there is no C worker: %w", err)
 	}
-	text, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
-	}
-	return executable(text)
+	return f, nil
 })
-
-// executable is a file without a name. It must be open for reading only when it is run.
-func executable(text []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("interlock-stress-interop", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before Linux 6.3
-		fd, err = unix.MemfdCreate("interlock-stress-interop", unix.MFD_CLOEXEC)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "the C worker")
-	defer f.Close()
-	if _, err := f.Write(text); err != nil {
-		return nil, err
-	}
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", fd))
-}
 
 // interopMissing is why there is no C worker.
 func interopMissing() string {
@@ -111,28 +76,13 @@ func defines() []string {
 		"OPEN": uintptr(labelInteropOpen), "HALF": uintptr(labelInteropHalf), "DONE": uintptr(labelInteropDone),
 		"ROOM": interopRoom,
 	}
-	offsets[arena.Header](d, map[string]string{"HEADER_PHASE": "Phase", "HEADER_FAULTS": "Faults", "HEADER_KILLS": "Kills", "HEADER_PROCS": "Procs"})
-	offsets[arena.Grave](d, map[string]string{"GRAVE_PID": "PID", "GRAVE_REPAIRED": "Repaired"})
-	offsets[arena.Slot](d, map[string]string{"SLOT_STATE": "State", "SLOT_TRAP": "Trap", "SLOT_TRAPPED": "Trapped"})
-	offsets[arena.Lane](d, map[string]string{"LANE_OPS": "Ops", "LANE_LABEL": "Label", "LANE_REC": "Rec"})
-	offsets[interopArea](d, map[string]string{
+	cc.Offsets[arena.Header](d, map[string]string{"HEADER_PHASE": "Phase", "HEADER_FAULTS": "Faults", "HEADER_KILLS": "Kills", "HEADER_PROCS": "Procs"})
+	cc.Offsets[arena.Grave](d, map[string]string{"GRAVE_PID": "PID", "GRAVE_REPAIRED": "Repaired"})
+	cc.Offsets[arena.Slot](d, map[string]string{"SLOT_STATE": "State", "SLOT_TRAP": "Trap", "SLOT_TRAPPED": "Trapped"})
+	cc.Offsets[arena.Lane](d, map[string]string{"LANE_OPS": "Ops", "LANE_LABEL": "Label", "LANE_REC": "Rec"})
+	cc.Offsets[interopArea](d, map[string]string{
 		"AREA_MU": "Mu", "AREA_MADE": "Made", "AREA_TAKEN": "Taken", "AREA_N": "N", "AREA_INSIDE": "Inside",
 		"AREA_REPAIRS_C": "RepairsC", "AREA_TORN": "Torn", "AREA_PRICE": "Price", "AREA_TABLE": "Table",
 	})
-	var flags []string
-	for name, v := range d {
-		flags = append(flags, fmt.Sprintf("-D%s=%d", name, v))
-	}
-	return flags
-}
-
-// offsets adds the offsets of fields of T.
-func offsets[T any](to map[string]uintptr, names map[string]string) {
-	for name, field := range names {
-		f, ok := reflect.TypeFor[T]().FieldByName(field)
-		if !ok {
-			panic("scenario: no field " + field)
-		}
-		to[name] = f.Offset
-	}
+	return cc.Defines(d)
 }

@@ -65,7 +65,9 @@ type Row struct {
 	Slowest   time.Duration
 	Notes     []string // what took longer than is typical
 	Failures  []string
-	Err       error // it could not be set up
+	Left      int    // how often a C program was left asleep, see release
+	Skipped   string // why it cannot be played here
+	Err       error  // it could not be set up
 }
 
 // goals are where victims are to be killed.
@@ -164,6 +166,7 @@ func (e *engine) attempt(r *Row, g goal, m ptrace.Mode, w watch) outcome {
 		r.Notes = append(r.Notes, fmt.Sprintf("took %s: killed %v", short(o.slowest), g))
 	}
 	r.Kills++
+	r.Left += o.left
 	if o.held {
 		r.Held++
 	}

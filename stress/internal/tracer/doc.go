@@ -25,6 +25,7 @@
 //	round.go       what scripts are made of
 //	text.go        which instructions are the library's
 //	crew.go        processes, seen from here
+//	peer.go        those in C
 //	actor.go       and from inside
 //	stage.go       the memory that they share
 //

@@ -25,7 +25,8 @@ type engine struct {
 	st      *stage
 	stderr  *os.File
 	members []*member
-	end     uintptr // where a victim is done
+	peers   []*member // C programs
+	end     uintptr   // where a victim is done
 
 	orphan   []byte // a mutex whose owner died
 	orphanOf uint32
@@ -55,16 +56,16 @@ func (e *engine) close() {
 
 // dismiss ends the survivors: after a failure nobody knows where they stand.
 func (e *engine) dismiss() {
-	for _, m := range e.members {
+	for _, m := range append(e.members, e.peers...) {
 		m.end()
 	}
-	e.members = nil
+	e.members, e.peers = nil, nil
 }
 
 // survivors makes sure that there are three.
 func (e *engine) survivors() error {
 	for place := placeA + len(e.members); place < places; place++ {
-		m, err := startMember("survivor "+string(rune('A'+place-placeA)), place, e.file, e.stderr)
+		m, err := startMember("survivor "+string(rune('A'+place-placeA)), this(place), e.file, e.stderr)
 		if err != nil {
 			return err
 		}
@@ -77,12 +78,25 @@ func (e *engine) survivors() error {
 	return nil
 }
 
+// crew is everybody that rounds beside such a crowd need.
+func (e *engine) crew(c crowd) error {
+	err := e.survivors()
+	if err == nil && c == inC {
+		err = e.company()
+	}
+	if err == nil && e.orphan == nil {
+		err = e.leaveOrphan()
+	}
+	return err
+}
+
 // An outcome is what a round has shown.
 type outcome struct {
 	reached bool    // the goal
 	at      uintptr // where, if the goal was any of several
 	held    bool
 	slowest time.Duration
+	left    int   // how often a C program was found asleep beside a free mutex
 	looked  bool  // a waiter to whom a wake was due had looked by the time it went on
 	err     error // what must not be
 }
@@ -99,13 +113,8 @@ var errSetup = errors.New("cannot be set up")
 
 // play plays one round.
 func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outcome) {
-	if err := e.survivors(); err != nil {
+	if err := e.crew(c); err != nil {
 		return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
-	}
-	if e.orphan == nil {
-		if err := e.leaveOrphan(); err != nil {
-			return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
-		}
 	}
 	clear(e.mem)
 	e.st.Owner.Store(uint64(os.Getpid()))
@@ -113,13 +122,17 @@ func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outco
 	e.st.Number.Store(numbers.Add(1))
 	r := &round{play: p, crowd: c, st: e.st, a: e.members[0], b: e.members[1], c: e.members[2],
 		orphan: e.orphan, orphanOf: e.orphanOf, opened: make(chan struct{}), dead: make(chan struct{})}
+	if c == inC {
+		r.a, r.c = e.peers[0], e.peers[1]
+		r.shareWithC()
+	}
 	var err error
 	if r.v, err = e.victim(p); err != nil {
 		return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
 	}
 	defer r.v.closeFiles()
 	if p.first {
-		if r.first, err = e.owner(); err != nil {
+		if r.first, err = e.owner(c); err != nil {
 			r.v.end()
 			return outcome{err: fmt.Errorf("%w: %w", errSetup, err)}
 		}
@@ -138,7 +151,7 @@ func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outco
 	traced := h.run(m)
 	o = outcome{reached: h.reached, at: h.at, held: r.truth.held}
 	o.err = errors.Join(traced, <-verdict, r.faults())
-	o.slowest, o.looked = r.slowest, r.looked
+	o.slowest, o.looked, o.left = r.slowest, r.looked, r.left
 	if o.err != nil {
 		o.err = fmt.Errorf("%w%s", o.err, e.complaints())
 		e.dismiss()
@@ -146,16 +159,24 @@ func (e *engine) play(p *play, c crowd, g goal, m ptrace.Mode, w watch) (o outco
 	return o
 }
 
-// owner starts a process that holds the mutex.
-func (e *engine) owner() (*member, error) {
-	m, err := startMember("the first owner", nobody, e.file, e.stderr)
-	if err != nil {
-		return nil, err
+// shareWithC makes the mutex one that C programs can use, where there are any.
+func (r *round) shareWithC() {
+	if r.crowd == inC {
+		_ = r.st.M.Init() // the memory is ours
 	}
-	if err = m.greet(); err == nil {
+}
+
+// owner starts a process that holds the mutex.
+func (e *engine) owner(c crowd) (m *member, err error) {
+	if c == inC {
+		m, err = e.startPeer("the first owner, in C")
+	} else if m, err = startMember("the first owner", this(nobody), e.file, e.stderr); err == nil {
+		err = m.greet()
+	}
+	if err == nil {
 		err = m.ask("hold")
 	}
-	if err != nil {
+	if err != nil && m != nil {
 		m.end()
 		return nil, err
 	}
@@ -167,7 +188,7 @@ var numbers atomic.Uint64
 
 // victim starts one, as far as it is not traced.
 func (e *engine) victim(p *play) (*member, error) {
-	v, err := startMember("the victim", nobody, e.file, e.stderr)
+	v, err := startMember("the victim", this(nobody), e.file, e.stderr)
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,10 @@ func work(ctx context.Context, cases []Case, o Options, next <-chan int, rows []
 			rows[i] <- &Row{Case: cases[i], Err: err}
 			continue
 		}
+		if why := cases[i].Missing(); why != "" {
+			rows[i] <- &Row{Case: cases[i], Skipped: why}
+			continue
+		}
 		progress := func(done, all int) { o.Progress(progressText(cases[i], done, all)) }
 		r := e.run(cases[i], o, progress, func() bool { return ctx.Err() != nil })
 		err = r.Err

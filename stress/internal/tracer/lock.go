@@ -124,11 +124,11 @@ func (a *actor) bargeOnce(waits bool) (s string) {
 }
 
 var (
-	lockPlay = play{name: "Lock", crowds: crowds, script: wantsLock, prepare: warmUp,
+	lockPlay = play{name: "Lock", crowds: mutexCrowds, script: wantsLock, prepare: warmUp,
 		act: func(a *actor) { a.st.M.Lock(); a.in() }}
-	firstPlay = play{name: "Lock, first of its process", crowds: crowds, script: wantsLock,
+	firstPlay = play{name: "Lock, first of its process", crowds: mutexCrowds, script: wantsLock,
 		act: func(a *actor) { a.st.M.Lock(); a.in() }}
-	lockContextPlay = play{name: "LockContext", crowds: crowds, script: wantsLock, prepare: warmUp,
+	lockContextPlay = play{name: "LockContext", crowds: mutexCrowds, script: wantsLock, prepare: warmUp,
 		act: func(a *actor) {
 			ctx, cancel := context.WithTimeout(bg, time.Minute)
 			defer cancel()
@@ -136,7 +136,7 @@ var (
 				a.in()
 			}
 		}}
-	giveUpPlay = play{name: "LockContext, given up", crowds: []crowd{sleeper, barger}, script: givesUpLock, prepare: warmUp,
+	giveUpPlay = play{name: "LockContext, given up", crowds: mutexOthers, script: givesUpLock, prepare: warmUp,
 		act: func(a *actor) {
 			ctx, cancel := a.untilCancelled()
 			defer cancel()
@@ -144,33 +144,33 @@ var (
 				a.in()
 			}
 		}}
-	tryLockPlay = play{name: "TryLock", crowds: crowds, script: triesLock, prepare: warmUp,
+	tryLockPlay = play{name: "TryLock", crowds: mutexCrowds, script: triesLock, prepare: warmUp,
 		act: func(a *actor) {
 			if a.st.M.TryLock() {
 				a.in()
 			}
 		}}
-	unlockPlay = play{name: "Unlock", crowds: crowds, script: unlocks, prepare: func(a *actor) { a.st.M.Lock(); a.in() },
+	unlockPlay = play{name: "Unlock", crowds: mutexCrowds, script: unlocks, prepare: func(a *actor) { a.st.M.Lock(); a.in() },
 		act: func(a *actor) { a.unlock() }}
-	repairPlay = play{name: "a repair", crowds: crowds, script: repairs(0), prepare: warmUp,
+	repairPlay = play{name: "a repair", crowds: mutexCrowds, script: repairs(0), prepare: warmUp,
 		act: func(a *actor) {
 			if a.st.M.LockContext(bg) == nil {
 				a.in()
 				a.unlock()
 			}
 		}}
-	ownerDiesPlay = play{name: "Lock, its owner dies", crowds: []crowd{sleeper, barger}, script: ownerDies, prepare: warmUp, first: true,
+	ownerDiesPlay = play{name: "Lock, its owner dies", crowds: mutexOthers, script: ownerDies, prepare: warmUp, first: true,
 		act: func(a *actor) {
 			if a.st.M.LockContext(bg) == nil {
 				a.in()
 				a.unlock()
 			}
 		}}
-	failPlay = play{name: "a repair that fails", crowds: crowds, script: repairs(failing), prepare: warmUp,
+	failPlay = play{name: "a repair that fails", crowds: mutexCrowds, script: repairs(failing), prepare: warmUp,
 		act: func(a *actor) { _ = a.st.M.LockContext(bg) }}
-	condemnPlay = play{name: "a repair that condemns", crowds: crowds, script: repairs(condemning), prepare: warmUp,
+	condemnPlay = play{name: "a repair that condemns", crowds: mutexCrowds, script: repairs(condemning), prepare: warmUp,
 		act: func(a *actor) { _ = a.st.M.LockContext(bg) }}
-	queuePlay = play{name: "Lock by three goroutines", crowds: []crowd{sleeper, barger}, script: wantsLock, prepare: warmUp, several: true,
+	queuePlay = play{name: "Lock by three goroutines", crowds: mutexOthers, script: wantsLock, prepare: warmUp, several: true,
 		act: func(a *actor) { a.three(func() { a.st.M.Lock(); a.in(); a.unlock() }) }}
 )
 
@@ -221,10 +221,8 @@ func wantsLock(r *round) error {
 			return err
 		}
 	}
-	if r.crowd == barger {
-		if err := r.c.tell("barge"); err != nil {
-			return err
-		}
+	if err := r.bargers("barge"); err != nil {
+		return err
 	}
 	r.open()
 	r.st.Release.Store(1)
@@ -274,10 +272,8 @@ func givesUpLock(r *round) error {
 	if err := r.b.awaitAsleep(r.mutexOffset()); err != nil {
 		return err
 	}
-	if r.crowd == barger {
-		if err := r.c.tell("barge"); err != nil {
-			return err
-		}
+	if err := r.bargers("barge"); err != nil {
+		return err
 	}
 	r.open()
 	r.cancelAsleep(r.mutexOffset())
@@ -305,10 +301,8 @@ func unlocks(r *round) error {
 			return err
 		}
 	}
-	if r.crowd == barger {
-		if err := r.c.tell("barge"); err != nil {
-			return err
-		}
+	if err := r.bargers("barge"); err != nil {
+		return err
 	}
 	r.open()
 	r.awaitDeath()

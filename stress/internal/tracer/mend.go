@@ -17,7 +17,7 @@ const notRecoverable = 1<<31 - 2
 // these rounds begins with that.
 func (e *engine) leaveOrphan() error {
 	clear(e.mem)
-	m, err := e.owner()
+	m, err := e.owner(alone)
 	if err != nil {
 		return err
 	}
@@ -30,6 +30,7 @@ func (e *engine) leaveOrphan() error {
 func (r *round) orphaned() {
 	copy(arena.Bytes(&r.st.M), r.orphan)
 	copy(arena.Bytes(&r.st.M)[:4], []byte{0, 0, 0, 0xc0}) // OWNER_DIED, WAITERS: as the kernel leaves it
+	r.shareWithC()
 }
 
 // repairs: the victim takes over. Others come when its repair runs, or when it is dead.
@@ -45,10 +46,8 @@ func repairs(how uint32) func(r *round) error {
 			}
 			r.sleepsOrAnswers(r.a, r.mutexOffset())
 		}
-		if r.crowd == barger {
-			if err := r.c.tell("barge"); err != nil {
-				return err
-			}
+		if err := r.bargers("barge"); err != nil {
+			return err
 		}
 		r.st.Release.Store(1)
 		r.awaitDeath()
@@ -67,10 +66,8 @@ func ownerDies(r *round) error {
 		return err
 	}
 	r.sleepsOrAnswers(r.a, r.mutexOffset())
-	if r.crowd == barger {
-		if err := r.c.tell("barge"); err != nil {
-			return err
-		}
+	if err := r.bargers("barge"); err != nil {
+		return err
 	}
 	r.first.kill()
 	r.awaitDeath()
@@ -97,6 +94,7 @@ func (r *round) inheritedFrom() error {
 	switch {
 	case mended == 1 && n != held, mended == 0 && n != 1 && n != 1+held:
 		return fmt.Errorf("the victim repaired it %d times, and held it: %v; repairs of survivors: %d", mended, r.truth.held, n)
+	case n > 0 && told == untold:
 	case n > 0 && told != r.orphanOf && told != uint32(r.v.pid), n > 0 && mended == 1 && r.truth.recorded && told != uint32(r.v.pid):
 		return fmt.Errorf("process %d died, then its heir %d; the survivor was told of %d", r.orphanOf, r.v.pid, told)
 	}
@@ -149,7 +147,7 @@ func (r *round) inheritedOnce(word uint32, condemned, failed bool) error {
 	}
 	_, prev := mutexWords(r.play, r.truth.stage)
 	unknown := prev == 0 && told == 0 // who condemns takes its name back first
-	if n > 0 && told != r.orphanOf && !(r.truth.held && (told == uint32(r.v.pid) || unknown)) {
+	if n > 0 && told != untold && told != r.orphanOf && !(r.truth.held && (told == uint32(r.v.pid) || unknown)) {
 		return fmt.Errorf("process %d died, then its heir %d; the survivor was told of %d", r.orphanOf, r.v.pid, told)
 	}
 	return nil

@@ -83,10 +83,8 @@ func shares(r *round) error {
 		}
 		r.waitsForMaker(r.a)
 	}
-	if r.crowd == barger {
-		if err := r.c.tell("shares"); err != nil {
-			return err
-		}
+	if err := r.bargers("shares"); err != nil {
+		return err
 	}
 	r.st.Release.Store(1)
 	r.awaitDeath()

@@ -103,10 +103,8 @@ func (r *round) newsOffset() uintptr {
 // n items come. What the victim has not taken is another one's.
 func waits(n uint32) func(r *round) error {
 	return func(r *round) error {
-		if r.crowd == barger {
-			if err := r.c.tell("barge"); err != nil {
-				return err
-			}
+		if err := r.bargers("barge"); err != nil {
+			return err
 		}
 		r.open()
 		r.victimSleeps(r.newsOffset())
@@ -165,10 +163,8 @@ func (r *round) consumed() error {
 
 // givesUpNews: the victim's wait is cancelled; another one waits on, and is signalled.
 func givesUpNews(r *round) error {
-	if r.crowd == barger {
-		if err := r.c.tell("barge"); err != nil {
-			return err
-		}
+	if err := r.bargers("barge"); err != nil {
+		return err
 	}
 	r.open()
 	if r.crowd >= sleeper {
@@ -200,10 +196,8 @@ func signals(n int) func(r *round) error {
 			}
 		}
 		r.st.Items.Store(items)
-		if r.crowd == barger {
-			if err := r.c.tell("barge"); err != nil {
-				return err
-			}
+		if err := r.bargers("barge"); err != nil {
+			return err
 		}
 		before := arena.Word(&r.st.C, 0)
 		r.open()

@@ -71,10 +71,8 @@ func acquires(n int) func(r *round) error {
 		if r.crowd == alone {
 			r.st.S.Init(uint32(n))
 		}
-		if r.crowd == barger {
-			if err := r.c.tell("churn"); err != nil {
-				return err
-			}
+		if err := r.bargers("churn"); err != nil {
+			return err
 		}
 		r.open()
 		if r.crowd != alone {
@@ -183,10 +181,8 @@ func givesUpPermit(r *round) error {
 	if err := r.a.awaitAsleep(r.permitOffset()); err != nil {
 		return err
 	}
-	if r.crowd == barger {
-		if err := r.c.tell("churn"); err != nil {
-			return err
-		}
+	if err := r.bargers("churn"); err != nil {
+		return err
 	}
 	r.open()
 	r.cancelAsleep(r.permitOffset())
@@ -216,10 +212,8 @@ func releases(r *round) error {
 			return err
 		}
 	}
-	if r.crowd == barger {
-		if err := r.c.tell("churn"); err != nil {
-			return err
-		}
+	if err := r.bargers("churn"); err != nil {
+		return err
 	}
 	r.open()
 	r.awaitDeath()

@@ -20,12 +20,17 @@ const (
 	sleeper       // one is asleep that the victim, or its death, must wake
 	barger        // and another one takes what it can get, again and again
 	lone          // only the latter
+	inC           // as barger, and both are C programs
 )
 
-var crowds = []crowd{alone, sleeper, barger}
+var (
+	crowds      = []crowd{alone, sleeper, barger}
+	mutexCrowds = []crowd{alone, sleeper, barger, inC}
+	mutexOthers = []crowd{sleeper, barger, inC}
+)
 
 func (c crowd) String() string {
-	return [...]string{"alone", "a sleeper", "a sleeper, a barger", "a barger"}[c]
+	return [...]string{"alone", "a sleeper", "a sleeper, a barger", "a barger", "a sleeper, a barger, both C"}[c]
 }
 
 // A play is one operation: what the victim does, and what must hold afterwards.
@@ -62,6 +67,7 @@ type round struct {
 	first    *member // who holds the mutex, if the play wants one
 	orphan   []byte  // a mutex as a dead process left it
 	orphanOf uint32
+	left     int // how often a C program was found asleep beside a free mutex
 
 	opened chan struct{} // closed by open
 	dead   chan struct{} // closed once the victim has been killed; then truth holds
@@ -135,6 +141,9 @@ func (r *round) awaitDeath() { <-r.dead }
 // wake says that it must be woken, and need not wait for a look. (Beside a barger it may be
 // woken, come too late, and sleep again.)
 func (r *round) done(m *member, want string, wake bool) error {
+	if m.inC {
+		r.release(m)
+	}
 	if err := m.awaitFor(typically); errors.Is(err, errHang) {
 		r.st.Stop.Store(1) // on a busy machine a barger can always be first
 	}
@@ -146,7 +155,7 @@ func (r *round) done(m *member, want string, wake bool) error {
 		since, looks = m.told, m.looksTold
 	}
 	r.slowest = max(r.slowest, time.Duration(m.at-since))
-	r.looked = r.looked || wake && r.crowd != barger && m.looks > looks // it may have had it before the kill
+	r.looked = r.looked || wake && !r.crowd.barges() && m.looks > looks // it may have had it before the kill
 	return nil
 }
 
@@ -156,6 +165,16 @@ func (r *round) then(m *member, format string, args ...any) error {
 		return err
 	}
 	return r.done(m, "ok", false)
+}
+
+func (c crowd) barges() bool { return c == barger || c == inC }
+
+// bargers has them begin, if there are any.
+func (r *round) bargers(order string) error {
+	if !r.crowd.barges() {
+		return nil
+	}
+	return r.c.tell("%s", order)
 }
 
 // dismiss ends the bargers, who must get what they want once more.
@@ -206,7 +225,7 @@ func (r *round) repairs() error {
 	}
 	_, prev := mutexWords(r.play, r.truth.stage)
 	switch {
-	case told == uint32(r.v.pid):
+	case told == uint32(r.v.pid), told == untold:
 	case !r.truth.recorded && (told == 0 || told == uint32(proc.PID(prev))): // it had not come to that
 	default:
 		return fmt.Errorf("the victim is process %d; the survivor was told that %d died", r.v.pid, told)

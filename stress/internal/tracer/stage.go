@@ -84,6 +84,7 @@ const (
 	faultDead
 	faultHalfMade
 	faultNotZero
+	faultUnlock
 )
 
 var faultTexts = map[uint32]string{
@@ -92,6 +93,7 @@ var faultTexts = map[uint32]string{
 	faultDead:      "a reader was told of a death, and no writer died",
 	faultHalfMade:  "a segment is shared that is not initialised",
 	faultNotZero:   "init got memory that is not zero",
+	faultUnlock:    "pthread_mutex_unlock has failed",
 }
 
 func (st *stage) fault(kind uint32) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-const columns = "%-40s %9s %5s %6s %7s %5s %6s %8s %6s"
+const columns = "%-54s %9s %5s %6s %7s %5s %6s %8s %6s"
 
 // Head is the heading of the table.
 func Head() string {
@@ -17,6 +17,12 @@ func Head() string {
 func (r *Row) Text() string {
 	line := fmt.Sprintf(columns, r.Name(), fmt.Sprintf("%d/%d", r.Covered, r.Seen), fmt.Sprint(r.Calls), fmt.Sprint(r.Kills), fmt.Sprint(r.Held),
 		fmt.Sprint(r.Slow), fmt.Sprint(r.Unreached), short(r.Slowest), fmt.Sprint(len(r.Failures)))
+	if r.Skipped != "" {
+		line = fmt.Sprintf("%-54s not here: %s", r.Name(), r.Skipped)
+	}
+	if r.Left > 0 {
+		line += fmt.Sprintf("\n  a C program slept on beside a free mutex %d times: the victim had taken its wake along (P-M1, P-M2, P-M3)", r.Left)
+	}
 	for _, n := range r.Notes {
 		line += "\n  " + n
 	}

@@ -51,7 +51,7 @@ func TestASampleOfDeaths(t *testing.T) {
 		if len(r.Failures) > 0 {
 			t.Errorf("%s: %d failures", r.Name(), len(r.Failures))
 		}
-		if r.Seen == 0 || r.Kills == 0 {
+		if r.Skipped == "" && (r.Seen == 0 || r.Kills == 0) {
 			t.Errorf("%s executes nothing of the library", r.Name())
 		}
 	}})

@@ -167,10 +167,8 @@ func stores(kind string, torn func(st *stage) bool) func(r *round) error {
 			r.victimIsInside() // it is survivor B here
 			r.st.Said.Store(saidNothing)
 		}
-		if r.crowd == barger {
-			if err := r.c.tell(kind + "read"); err != nil {
-				return err
-			}
+		if err := r.bargers(kind + "read"); err != nil {
+			return err
 		}
 		r.open()
 		if r.crowd >= sleeper {
@@ -192,10 +190,8 @@ func updates(kind string, torn func(st *stage) bool) func(r *round) error {
 		if err := r.a.ask(kind+"store %d", valueBefore); err != nil {
 			return err
 		}
-		if r.crowd == barger {
-			if err := r.c.tell(kind + "read"); err != nil {
-				return err
-			}
+		if err := r.bargers(kind + "read"); err != nil {
+			return err
 		}
 		r.open()
 		r.victimIsInside()
