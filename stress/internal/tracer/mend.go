@@ -106,6 +106,9 @@ func (r *round) inherited(how uint32) error {
 	owner := arena.Word(&r.truth.stage.M, 2)
 	word, _ := mutexWords(r.play, r.truth.stage)
 	condemned := owner == notRecoverable && how == condemning
+	if r.crowd == inC && r.truth.held {
+		condemned = false // glibc takes over from whoever died with it, whatever they had written down
+	}
 	want := "ok"
 	if condemned {
 		want = saidCondemned
