@@ -10,6 +10,7 @@ import (
 
 	"interlock/stress/internal/bench"
 	"interlock/stress/internal/demo"
+	"interlock/stress/internal/lab"
 	"interlock/stress/internal/report"
 	"interlock/stress/internal/supervise"
 	"interlock/stress/internal/tracer"
@@ -21,6 +22,7 @@ var workerCommands = map[string]func(args []string) (code int){
 	bench.WorkerCommand:     bench.Work,
 	demo.WorkerCommand:      demo.Work,
 	tracer.ActorCommand:     tracer.Work,
+	lab.WorkerCommand:       lab.Work,
 }
 
 func main() {

@@ -49,6 +49,12 @@ type Stop struct {
 	stack [2]uint64 // the stack and frame pointers
 }
 
+// A Register is one of a thread's.
+type Register struct {
+	Name  string
+	Value uint64
+}
+
 // Verdict is what becomes of a thread that stands still.
 type Verdict int
 

@@ -127,6 +127,18 @@ func (t *Tracee) Follow(m Mode, on func(s Stop) Verdict) error {
 	}
 }
 
+// Resume lets a thread go on that Follow has left standing.
+func (t *Tracee) Resume(s Stop, m Mode) error {
+	if t.threads[s.TID] == nil {
+		return ErrGone
+	}
+	if err := t.pass(s); err != nil {
+		return fmt.Errorf("ptrace: passing a trap: %w", err)
+	}
+	t.resume(s.TID, m, 0)
+	return nil
+}
+
 // classify says what a stop is about. If it is nobody's business, ok is false, and
 // the signal, if any, is to be delivered.
 func (t *Tracee) classify(tid int, status unix.WaitStatus) (s Stop, signal int, ok bool) {

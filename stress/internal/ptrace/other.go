@@ -16,6 +16,9 @@ func Attach(int) (*Tracee, error) { return nil, ErrUnsupported }
 func (t *Tracee) Start(Mode)                                 {}
 func (t *Tracee) Region(func(uintptr) bool, []uintptr) error { return ErrUnsupported }
 func (t *Tracee) Trap(uintptr) error                         { return ErrUnsupported }
+func (t *Tracee) Clear() error                               { return ErrUnsupported }
+func (t *Tracee) Registers(Stop) ([]Register, error)         { return nil, ErrUnsupported }
+func (t *Tracee) Resume(Stop, Mode) error                    { return ErrUnsupported }
 func (t *Tracee) Follow(Mode, func(Stop) Verdict) error      { return ErrUnsupported }
 func (t *Tracee) Freeze() error                              { return ErrUnsupported }
 func (t *Tracee) Callers(Stop, int) []uintptr                { return nil }

@@ -120,6 +120,29 @@ func (t *Tracee) Region(in func(pc uintptr) bool, entries []uintptr) error {
 	return nil
 }
 
+// Clear takes back all traps and the region. No thread may be on its way over a trap.
+func (t *Tracee) Clear() error {
+	for addr, old := range t.traps {
+		if err := t.poke(addr, old); err != nil {
+			return err
+		}
+		delete(t.traps, addr)
+	}
+	t.region = func(uintptr) bool { return false }
+	return nil
+}
+
+// Registers are those of a thread that stands still, by the names that Go's assembler
+// has for them.
+func (t *Tracee) Registers(s Stop) ([]Register, error) {
+	var r unix.PtraceRegs
+	if err := unix.PtraceGetRegs(s.TID, &r); err != nil {
+		return nil, err
+	}
+	return []Register{{"AX", r.Rax}, {"BX", r.Rbx}, {"CX", r.Rcx}, {"DX", r.Rdx}, {"SI", r.Rsi}, {"DI", r.Rdi},
+		{"SP", r.Rsp}, {"IP", r.Rip}, {"FLAGS", r.Eflags}}, nil
+}
+
 func (t *Tracee) poke(addr uintptr, b byte) error {
 	_, err := t.mem.WriteAt([]byte{b}, int64(addr))
 	return err

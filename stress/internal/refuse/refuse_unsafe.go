@@ -1,6 +1,6 @@
-// Package refuse makes the kernel refuse this process all calls that came with
-// Linux 5.16 and later, futex_waitv first of all, as container filters that are
-// older than the kernel do (P-K13): then the library has to wait by other means.
+// Package refuse makes the kernel refuse this process some calls, as filters of
+// containers do. Of those that came with Linux 5.16 and later, futex_waitv is the one that
+// matters: without it the library has to wait by other means (P-K13).
 package refuse
 
 import (
@@ -15,11 +15,17 @@ import (
 const newest = unix.SYS_PROCESS_MRELEASE
 
 // NewCalls installs the filter, in all threads of this process and for good.
-func NewCalls() error {
-	const loadNumber, jumpGreater, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+func NewCalls() error { return install(unix.BPF_JGT, newest) }
+
+// Call is for one call, likewise.
+func Call(number uint32) error { return install(unix.BPF_JEQ, number) }
+
+// install refuses the calls whose numbers compare so with number.
+func install(compare uint16, number uint32) error {
+	const loadNumber, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_RET | unix.BPF_K
 	prog := []unix.SockFilter{
 		{Code: loadNumber},
-		{Code: jumpGreater, Jf: 1, K: newest},
+		{Code: unix.BPF_JMP | compare | unix.BPF_K, Jf: 1, K: number},
 		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
 		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
 	}
