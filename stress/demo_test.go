@@ -26,6 +26,14 @@ func TestDemoUsage(t *testing.T) {
 		{[]string{"private-futex"}, report.Pass, "broken, as it must be"},
 		{[]string{"private-futex", "-fixed"}, report.Pass, "it holds"},
 		{[]string{"-quiz", "private-futex"}, report.Pass, "Your answer:"},
+		{[]string{"bank", "-step"}, report.Usage, "-step is for lost-update"},
+		{[]string{"-schedule", "AB"}, report.Usage, "belong to -step"},
+		{[]string{"-step", "-schedule", "ABC"}, report.Usage, "'C' in a schedule"},
+		{[]string{"-step", "-engine", "steam"}, report.Usage, "cpu or op"},
+		{[]string{"-step", "-all", "-fixed"}, report.Usage, "-all is for lost-update"},
+		{[]string{"-step", "-quiz"}, report.Usage, "asks about a -schedule"},
+		{[]string{"-step", "-engine", "op", "-schedule", "ABABAB"}, report.Pass, "LOST: 1."},
+		{[]string{"lost-update", "-step", "-engine", "op", "-all"}, report.Pass, "20 orders; in 18 of them an addition is lost."},
 	} {
 		var out bytes.Buffer
 		if code := dispatch(append([]string{"demo"}, c.args...), &out, &out); code != c.code {

@@ -12,6 +12,8 @@
 //	cpu.go       moving one instruction by instruction, with ptrace
 //	op.go        moving one operation by operation, with a semaphore
 //	worker.go    a process, seen from inside
+//	text.go      all of it on a terminal
+//	keys.go      the same, by key
 //
 // A step is one machine instruction of the function that is shown; what it calls is gone
 // through at full speed, and so is the way from the end of one addition to the next. That

@@ -46,7 +46,7 @@ func New(p *Program, engine string) (*Lab, error) {
 		l.engine = EngineCPU
 	}
 	if l.engine == EngineOp {
-		l.why = "it was asked for"
+		l.why = "as asked for"
 	}
 	err := l.open()
 	if err != nil && engine == "" && (errors.Is(err, ptrace.ErrRefused) || errors.Is(err, ptrace.ErrUnsupported)) {

@@ -78,22 +78,6 @@ func play(t *testing.T, l *Lab, schedule string) State {
 	return l.State()
 }
 
-// predicted is what the counter is after an order of loads, additions and stores.
-func predicted(schedule string) (n uint64) {
-	var steps [2]int
-	var register [2]uint64
-	for _, r := range schedule {
-		p := int(r - 'A')
-		switch steps[p]++; steps[p] {
-		case 1:
-			register[p] = n
-		case 3:
-			n = register[p] + 1
-		}
-	}
-	return n
-}
-
 // All twenty orders, with real processes: each comes to what it must, and 18 lose.
 func TestTwentyOrders(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
@@ -103,8 +87,8 @@ func TestTwentyOrders(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := play(t, l, order)
-			if s.N != predicted(order) || s.Expected != 2 || s.Schedule != order {
-				t.Errorf("%s: %d of %d, want %d; the schedule is said to be %s", order, s.N, s.Expected, predicted(order), s.Schedule)
+			if s.N != outcome(order) || s.Expected != 2 || s.Schedule != order {
+				t.Errorf("%s: %d of %d, want %d; the schedule is said to be %s", order, s.N, s.Expected, outcome(order), s.Schedule)
 			}
 			if s.N < 2 {
 				lost++

@@ -132,7 +132,7 @@ func (l *Lab) lockInWords() string {
 		words = append(words, "free")
 	}
 	if word&waiters != 0 {
-		words = append(words, "somebody waits")
+		words = append(words, "marked: somebody may wait")
 	}
 	return strings.Join(words, ", ")
 }
