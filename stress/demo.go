@@ -11,6 +11,7 @@ import (
 
 	"interlock/stress/internal/demo"
 	"interlock/stress/internal/lab"
+	"interlock/stress/internal/lab/web"
 	"interlock/stress/internal/report"
 )
 
@@ -21,6 +22,8 @@ type demoOptions struct {
 	schedule string
 	all      bool
 	engine   string
+	web      bool
+	addr     string
 }
 
 func newDemoFlags(errs io.Writer) (*flag.FlagSet, *demoOptions) {
@@ -34,8 +37,12 @@ func newDemoFlags(errs io.Writer) (*flag.FlagSet, *demoOptions) {
 	set.StringVar(&o.schedule, "schedule", "", "with -step: who moves, as ABABAB; x kills A, y kills B (default: the keys say)")
 	set.BoolVar(&o.all, "all", false, "with -step: all 20 orders of three steps each")
 	set.StringVar(&o.engine, "engine", "", "with -step or -web: step by `"+lab.EngineCPU+" or "+lab.EngineOp+"`, by ptrace or by a semaphore (default: ptrace where it works)")
+	set.BoolVar(&o.web, "web", false, "move them in the browser")
+	set.StringVar(&o.addr, "addr", anyPort, "with -web: `address` to listen on, a loopback one")
 	return set, o
 }
+
+const anyPort = "127.0.0.1:0"
 
 func cmdDemo(args []string, out, errs io.Writer) report.Code {
 	set, o := newDemoFlags(errs)
@@ -78,13 +85,19 @@ func cmdDemo(args []string, out, errs io.Writer) report.Code {
 
 // steps says whether a flag is there that is about moving processes by hand.
 func (o *demoOptions) steps() bool {
-	return o.step || o.schedule != "" || o.all || o.engine != ""
+	return o.step || o.web || o.schedule != "" || o.all || o.engine != "" || o.addr != anyPort
 }
 
 // check finds flags that do not go together.
 func (o *demoOptions) check(name string) (err error) {
 	switch {
-	case !o.step && o.steps():
+	case o.step && o.web:
+		return errors.New("-step or -web, not both")
+	case o.web && (o.schedule != "" || o.all || o.Quiz):
+		return errors.New("-web goes with -addr, -engine and -fixed")
+	case !o.web && o.addr != anyPort:
+		return errors.New("-addr belongs to -web")
+	case !o.web && !o.step && o.steps():
 		return errors.New("-schedule, -all and -engine belong to -step")
 	case o.engine != "" && o.engine != lab.EngineCPU && o.engine != lab.EngineOp:
 		return fmt.Errorf("-engine %s: it is %s or %s", o.engine, lab.EngineCPU, lab.EngineOp)
@@ -92,14 +105,25 @@ func (o *demoOptions) check(name string) (err error) {
 		return errors.New("-all is for lost-update as it is, and goes with -engine only")
 	case o.step && o.Quiz && o.schedule == "":
 		return errors.New("-quiz with -step asks about a -schedule")
-	case o.step && lab.ForDemo(name, o.Fixed) == nil:
-		return fmt.Errorf("-step is for %s", lab.Stepped)
+	case o.steps() && lab.ForDemo(name, o.Fixed) == nil:
+		return fmt.Errorf("-step and -web are for %s", lab.Stepped)
 	}
 	o.schedule, err = lab.ParseSchedule(o.schedule)
 	return err
 }
 
 func (o *demoOptions) show(ctx context.Context, d *demo.Demo, out io.Writer) (report.Code, error) {
+	if o.web {
+		err := web.Serve(ctx, web.Options{Addr: o.addr, Program: lab.ForDemo(d.Name, o.Fixed), Engine: o.engine}, out)
+		switch {
+		case errors.Is(err, web.ErrLeft):
+			fmt.Fprintln(out, "The page was closed.")
+			return report.Pass, nil
+		case errors.Is(err, web.ErrAddr):
+			return report.Usage, err
+		}
+		return report.Setup, err
+	}
 	if !o.step {
 		return demo.Play(ctx, d, o.Options, out)
 	}
@@ -122,7 +146,7 @@ func listDemos(out io.Writer) report.Code {
 	}
 	t.Flush()
 	fmt.Fprintln(out, "\nstress demo NAME shows one; -quiz asks you first, -fixed shows only what is right.")
-	fmt.Fprintln(out, "stress demo NAME -step moves the processes by hand, for "+lab.Stepped+".")
+	fmt.Fprintln(out, "stress demo NAME -step moves the processes by hand, -web does so in the browser, for\n"+lab.Stepped+".")
 	return report.Pass
 }
 

@@ -16,11 +16,13 @@ import (
 	"interlock/stress/internal/ptrace"
 )
 
-// patience is how long anything may take. Nothing takes a tenth of a second where nobody
-// disturbs it.
-const patience = 10 * time.Second
+// patience is how long anything may take: a hang, and not a machine that has
+// a thousand other things to do.
+const patience = time.Minute
 
 var errHang = fmt.Errorf("it hangs: it has not come to an end in %v", patience)
+
+var errClosed = errors.New("there are no processes")
 
 // A Lab is two processes that are moved step by step. It may be used by several
 // goroutines.
@@ -64,7 +66,7 @@ func (l *Lab) open() (err error) {
 	if l.seg, err = shm.Memfd("interlock-lab", boardSize, shm.Populate); err != nil {
 		return err
 	}
-	l.news, l.rows, l.bursts, l.procs = make(chan struct{}, 1), nil, nil, [2]*proc{}
+	l.news, l.rows, l.bursts, l.procs = make(chan struct{}, 1), []Row{}, []Burst{}, [2]*proc{}
 	if l.b, err = layBoard(l.seg); err == nil {
 		err = l.cast()
 	}
@@ -233,6 +235,9 @@ func (l *Lab) finished(p *proc) uint64 {
 func (l *Lab) Burst(ctx context.Context, n int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.b == nil {
+		return errClosed
+	}
 	if err := l.allHome(ctx); err != nil {
 		return err
 	}

@@ -87,8 +87,8 @@ func TestTwentyOrders(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := play(t, l, order)
-			if s.N != outcome(order) || s.Expected != 2 || s.Schedule != order {
-				t.Errorf("%s: %d of %d, want %d; the schedule is said to be %s", order, s.N, s.Expected, outcome(order), s.Schedule)
+			if s.N != Outcome(order) || s.Expected != 2 || s.Schedule != order {
+				t.Errorf("%s: %d of %d, want %d; the schedule is said to be %s", order, s.N, s.Expected, Outcome(order), s.Schedule)
 			}
 			if s.N < 2 {
 				lost++

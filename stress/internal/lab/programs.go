@@ -9,22 +9,12 @@ import (
 
 // A Program is what both processes do, over and over: one addition to the counter.
 type Program struct {
-	Name  string
-	About string
-	// Orders that are worth a look: what to call them, and the order.
-	Tries []Try
-
+	Name     string
+	About    string
 	function string // its name
 	run      func(b *board) uint64
 	ops      func(w *worker) // the same, operation by operation
 	locked   bool
-}
-
-// A Try is an order of steps that is worth a look. It depends on how many steps there
-// are to an addition, so there is one for each engine.
-type Try struct {
-	About   string
-	CPU, Op string
 }
 
 // Programs in the order that teaches.

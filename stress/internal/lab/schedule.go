@@ -29,6 +29,24 @@ func ParseSchedule(text string) (string, error) {
 // Orders are all orders of n steps of A and n of B.
 func Orders(n int) []string { return merges(strings.Repeat("A", n), strings.Repeat("B", n)) }
 
+// Outcome is what the counter must be after an order of steps of which each third one
+// stores what the first has loaded, plus 1.
+func Outcome(order string) (n uint64) {
+	const load, store = 1, 3
+	var steps [2]int
+	var register [2]uint64
+	for _, r := range order {
+		p := strings.IndexRune(letters, r) % 2
+		switch steps[p]++; steps[p] {
+		case load:
+			register[p] = n
+		case store:
+			n = register[p] + 1
+		}
+	}
+	return n
+}
+
 func merges(a, b string) []string {
 	if a == "" || b == "" {
 		return []string{a + b}
@@ -47,7 +65,10 @@ func merges(a, b string) []string {
 func (l *Lab) Do(letter byte) (Row, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if strings.IndexByte(letters, letter) < 0 || l.b == nil {
+	if l.b == nil {
+		return Row{}, errClosed
+	}
+	if strings.IndexByte(letters, letter) < 0 {
 		return Row{}, fmt.Errorf("%q is no step", letter)
 	}
 	p := l.procs[strings.IndexByte(letters, letter)%2]

@@ -3,6 +3,7 @@ package lab
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,15 +22,15 @@ type State struct {
 	Schedule string `json:"schedule"` // what was done
 	Rows     []Row  `json:"rows"`
 
-	N        uint64 `json:"n"`
-	Expected uint64 `json:"expected"` // if none were lost
-	Memory   []Field
-	Lock     string   `json:"lock"`  // in words
-	Queue    []string `json:"queue"` // who sleeps in the kernel
+	N        uint64   `json:"n"`
+	Expected uint64   `json:"expected"` // if none were lost
+	Memory   []Field  `json:"memory"`
+	Lock     string   `json:"lock"`             // in words
+	Holder   string   `json:"holder,omitempty"` // A or B
+	Queue    []string `json:"queue"`            // who sleeps in the kernel
 	Mended   string   `json:"mended,omitempty"`
 	Procs    [2]View  `json:"procs"`
 	Bursts   []Burst  `json:"bursts"`
-	Tries    []Try    `json:"tries"`
 }
 
 // A Field is a part of the shared memory.
@@ -43,6 +44,7 @@ type View struct {
 	Name      string            `json:"name"`
 	PID       int               `json:"pid"`
 	At        int               `json:"at"`    // the step that it stands before, or is in
+	Home      bool              `json:"home"`  // between two additions
 	State     string            `json:"state"` // stands, asleep, dead
 	Says      string            `json:"says"`
 	Registers []ptrace.Register `json:"registers"`
@@ -72,7 +74,7 @@ func (l *Lab) State() State {
 		return State{}
 	}
 	s := State{Program: l.program.Name, About: l.program.About, Engine: l.engine, Why: l.why, Locked: l.program.locked,
-		Code: l.code.lines, Rows: l.rows, Schedule: l.scheduleNow(), N: l.b.N, Bursts: l.bursts, Tries: l.program.Tries,
+		Code: l.code.lines, Rows: slices.Clone(l.rows), Schedule: l.scheduleNow(), N: l.b.N, Bursts: slices.Clone(l.bursts),
 		Queue: []string{}}
 	for i, p := range l.procs {
 		s.Expected += l.finished(p)
@@ -83,6 +85,13 @@ func (l *Lab) State() State {
 	}
 	s.Memory = []Field{{"counter", hex.EncodeToString(arena.Bytes(&l.b.N))}, {"mutex", hex.EncodeToString(arena.Bytes(&l.b.Lock))}}
 	s.Lock = l.lockInWords()
+	if pid, held := l.b.Lock.Owner(); held {
+		for _, p := range l.procs {
+			if p.pid == pid {
+				s.Holder = p.name
+			}
+		}
+	}
 	if n := l.b.Repairs.Load(); n > 0 {
 		s.Mended = fmt.Sprintf("process %d died holding it; process %d was told, and repaired", l.b.Dead.Load(), l.b.Mender.Load())
 	}
@@ -101,7 +110,7 @@ func (l *Lab) asleep(p *proc) (tid int) {
 
 func (l *Lab) view(p *proc) View {
 	at, home, standing := p.place()
-	v := View{Name: p.name, PID: p.pid, At: at, Finished: l.finished(p), Registers: p.registers()}
+	v := View{Name: p.name, PID: p.pid, At: at, Home: home, Finished: l.finished(p), Registers: p.registers()}
 	switch {
 	case p.dead:
 		v.State, v.Says = "dead", "killed with kill -9"

@@ -229,7 +229,7 @@ func (s *screen) all(ctx context.Context) error {
 		if st.N < st.Expected {
 			lost++
 		}
-		if st.N != outcome(order) {
+		if st.N != Outcome(order) {
 			wrong++
 		}
 		s.line("    %2d  %s  A = pid %-8d B = pid %-8d counter %d%s", i+1, order, st.Procs[0].PID, st.Procs[1].PID, st.N, []string{"", "  lost"}[min(st.Expected-st.N, 1)])
@@ -240,21 +240,4 @@ func (s *screen) all(ctx context.Context) error {
 		return fmt.Errorf("%w: %d of them", ErrOutcome, wrong)
 	}
 	return nil
-}
-
-// outcome is what the counter must be after an order of loads, additions and stores.
-func outcome(order string) (n uint64) {
-	const load, store = 1, 3
-	var steps [2]int
-	var register [2]uint64
-	for _, r := range order {
-		p := int(r - 'A')
-		switch steps[p]++; steps[p] {
-		case load:
-			register[p] = n
-		case store:
-			n = register[p] + 1
-		}
-	}
-	return n
 }
