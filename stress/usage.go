@@ -27,7 +27,8 @@ Usage:
                                   order of steps and deaths after the other
   stress bench [NAME…] [flags]    speed, measured in one run beside what one would use instead
   stress demo [NAME] [flags]      what goes wrong between processes, shown with real ones, and the fix;
-                                  without NAME the list; -step: you say who moves, step by step
+                                  without NAME the list; -step, -web: you say who moves, step by
+                                  step, on the terminal or in the browser
   stress inspect [WHAT…] [flags]  who holds, waits for and died with what in shared memory, and what
                                   to do about it; WHAT is a segment's name, a path, /proc/PID/fd/N,
                                   sysv:ID or sysv:0xKEY; without it, every segment of Share's
