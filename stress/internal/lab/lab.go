@@ -182,6 +182,11 @@ func (l *Lab) settle() error {
 		if !moving {
 			return nil
 		}
+		for _, p := range l.procs {
+			if p != nil && !p.dead && procfs.State(p.pid, p.pid) == "Z" {
+				return fmt.Errorf("process %s has ended by itself: %s", p.name, p.complaint())
+			}
+		}
 		if time.Since(begin) > patience {
 			return errHang
 		}
