@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -178,12 +177,11 @@ func (l *Lab) settle() error {
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
 	for begin := time.Now(); ; {
-		moving := slices.ContainsFunc(l.procs[:], func(p *proc) bool { return p != nil && !p.rests(l.b) })
-		if !moving {
+		if l.atRest() {
 			return nil
 		}
 		for _, p := range l.procs {
-			if p != nil && !p.dead && procfs.State(p.pid, p.pid) == "Z" {
+			if !p.dead && procfs.State(p.pid, p.pid) == "Z" {
 				return fmt.Errorf("process %s has ended by itself: %s", p.name, p.complaint())
 			}
 		}
@@ -198,20 +196,25 @@ func (l *Lab) settle() error {
 	}
 }
 
-// rests says that a process will not move by itself.
-func (p *proc) rests(b *board) bool {
-	if p.dead {
-		return true
+// atRest says that nobody will move by itself. Whether somebody sleeps is looked at when
+// the other stands: else that one might just be waking it up.
+func (l *Lab) atRest() bool {
+	var away []*proc
+	for _, p := range l.procs {
+		if _, _, standing := p.place(); !p.dead && !standing {
+			away = append(away, p)
+		}
 	}
-	if _, _, standing := p.place(); standing {
-		return true
-	}
-	// Who sleeps goes on by itself when nobody holds the lock. Who has just been woken may
-	// still look asleep, and who waits looks up now and then.
+	return len(away) == 0 || len(away) == 1 && away[0].sleeps(l.b)
+}
+
+// sleeps says that a process sleeps for the lock, and will not wake up by itself.
+func (p *proc) sleeps(b *board) bool {
+	// Who sleeps for a lock that nobody holds is about to be woken.
 	if _, held := b.Lock.Owner(); !held {
 		return false
 	}
-	for range 2 {
+	for range 2 { // who waits looks up now and then
 		if p.sleeper(p.wordOf(b)) == 0 {
 			return false
 		}

@@ -193,25 +193,32 @@ func TestTheHolderIsKilled(t *testing.T) {
 	})
 }
 
-// At full speed: without a lock additions are lost, with it none, also if they are in
-// the middle of one when it begins.
+// At full speed: without a lock additions are lost, though on a busy machine perhaps not
+// at the first try; with it none, also if they are in the middle of one when it begins.
 func TestBurst(t *testing.T) {
-	const each = 3_000_000
+	const each, tries = 1_000_000, 100
 	eachEngine(t, func(t *testing.T, engine string) {
 		for _, p := range Programs {
 			l := newLab(t, p.Name, engine)
 			play(t, l, "ABA")
-			if err := l.Burst(context.Background(), each); err != nil {
-				t.Fatal(err)
+			want, lost := 20, 0
+			if !p.locked {
+				want = tries
 			}
-			s := l.State()
-			b := s.Bursts[0]
-			t.Logf("%s: %d of %d in %v", p.Name, b.Got, b.Of, b.Took)
-			if b.Of != 2*each || b.Got > b.Of || p.locked && (b.Got != b.Of || s.N != s.Expected) {
-				t.Errorf("%s: %+v, %d of %d", p.Name, b, s.N, s.Expected)
+			for i := 0; i < want && (p.locked || lost == 0); i++ {
+				if err := l.Burst(context.Background(), each); err != nil {
+					t.Fatal(err)
+				}
+				s := l.State()
+				b := s.Bursts[i]
+				if b.Of != 2*each || b.Got > b.Of || p.locked && (b.Got != b.Of || s.N != s.Expected) {
+					t.Errorf("%s: %+v, %d of %d", p.Name, b, s.N, s.Expected)
+				}
+				lost += int(b.Of - b.Got)
 			}
-			if procs() > 1 && !p.locked && b.Got == b.Of {
-				t.Errorf("%s: nothing was lost", p.Name)
+			t.Logf("%s: %d lost in %d runs", p.Name, lost, len(l.State().Bursts))
+			if procs() > 1 && !p.locked && lost == 0 {
+				t.Errorf("%s: nothing was lost in %d runs", p.Name, tries)
 			}
 		}
 	})

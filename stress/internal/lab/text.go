@@ -88,7 +88,8 @@ func Show(ctx context.Context, o Options, out io.Writer) error {
 func (s *screen) head() {
 	st := s.l.State()
 	s.line("%s: %s", st.Program, st.About)
-	s.line("A = pid %d, B = pid %d; a step is %s", st.Procs[0].PID, st.Procs[1].PID, s.l.stepIs())
+	s.line("A = pid %d, B = pid %d", st.Procs[0].PID, st.Procs[1].PID)
+	s.line("A step is %s.", s.l.stepIs())
 	if st.Why != "" {
 		s.line("    (%s)", st.Why)
 	}
