@@ -11,10 +11,11 @@ import (
 // board is the memory that the two processes share with each other, and with whoever
 // moves them. What they work on comes first.
 type board struct {
-	N    uint64 // the counter
-	_    [56]byte
-	Lock mutex.Mutex
-	_    [24]byte
+	N     uint64 // the counter
+	_     [56]byte
+	Lock  mutex.Mutex
+	Taken uint32 // the lock of our own
+	_     [20]byte
 
 	Repairs atomic.Uint32
 	Dead    atomic.Uint32 // whom the last repair was for
@@ -36,6 +37,7 @@ type seat struct {
 	Ready atomic.Uint32
 
 	At    atomic.Uint32 // before which operation it stands: engine op
+	Home  atomic.Uint32 // it is between two additions: engine op
 	Local atomic.Uint64 // and what its v is
 	Free  atomic.Uint32 // it need not ask until it is home
 

@@ -32,24 +32,36 @@ func (l Line) Text() string {
 type code struct {
 	lines []Line
 	first int // the first step that matters
+	take  int // the one that takes the lock of our own, or -1
 	store int // the one that stores
 	last  int // the last one that matters
 }
 
 // operations are the steps of the engine "op".
 func operations(p *Program) *code {
-	c := &code{}
+	c := &code{take: -1}
 	for _, l := range p.body() {
-		if strings.HasPrefix(l.Source, "return") {
+		if !matters(l.Source) {
 			continue
 		}
-		if stores(l.Source) {
-			c.store = len(c.lines)
-		}
+		c.note(l)
 		c.lines = append(c.lines, l)
 	}
-	c.last = len(c.lines) - 1
 	return c
+}
+
+// note notes what the next step is, if it is something special.
+func (c *code) note(next Line) {
+	at := len(c.lines)
+	if stores(next.Source) {
+		c.store = at
+	}
+	if takes(next.Source) {
+		c.take = at
+	}
+	if matters(next.Source) {
+		c.last = at
+	}
 }
 
 // instructions are the steps of the engine "cpu". The processes run this same program at
@@ -66,7 +78,7 @@ func instructions(p *Program) (*code, error) {
 	if _, err := mem.ReadAt(text, int64(entry)); err != nil {
 		return nil, err
 	}
-	c, lines := &code{}, source()
+	c, lines := &code{take: -1}, source()
 	for at := 0; at < most-16 && runtime.FuncForPC(entry+uintptr(at)).Entry() == entry; {
 		inst, err := x86asm.Decode(text[at:], 64)
 		if err != nil {
@@ -82,15 +94,10 @@ func instructions(p *Program) (*code, error) {
 		if 0 < frame.Line && frame.Line <= len(lines) {
 			l.Source = strings.TrimSpace(lines[frame.Line-1])
 		}
-		if stores(l.Source) {
-			c.store, c.last = len(c.lines), len(c.lines)
-		}
 		if l.call && c.first == 0 {
 			c.first = len(c.lines) // what is before it only makes a frame
 		}
-		if l.call {
-			c.last = len(c.lines)
-		}
+		c.note(l)
 		c.lines = append(c.lines, l)
 		at += inst.Len
 	}
@@ -107,7 +114,7 @@ func assembler(inst x86asm.Inst, pc uint64) string {
 		if f == nil {
 			return "", 0
 		}
-		return strings.NewReplacer("interlock/mutex.", "", "(*", "", ")", "").Replace(f.Name()), uint64(f.Entry())
+		return strings.NewReplacer("interlock/mutex.", "", "interlock/stress/internal/lab.", "", "(*", "", ")", "").Replace(f.Name()), uint64(f.Entry())
 	}
 	text := x86asm.GoSyntax(inst, pc, name)
 	return strings.TrimSuffix(strings.ReplaceAll(text, " 0(", " ("), "(SB)")

@@ -21,6 +21,9 @@ const patience = time.Minute
 
 var errHang = fmt.Errorf("it hangs: it has not come to an end in %v", patience)
 
+// errSpins: nobody is left to give back a lock that the kernel knows nothing of.
+var errSpins = errors.New("it would look for ever: who has taken the lock is dead, and nobody knows")
+
 var errClosed = errors.New("there are no processes")
 
 // A Lab is two processes that are moved step by step. It may be used by several
@@ -246,6 +249,9 @@ func (l *Lab) Burst(ctx context.Context, n int) error {
 	if l.b == nil {
 		return errClosed
 	}
+	if l.spins() {
+		return errSpins
+	}
 	if err := l.allHome(ctx); err != nil {
 		return err
 	}
@@ -273,6 +279,17 @@ func (l *Lab) Burst(ctx context.Context, n int) error {
 	l.bursts = append(l.bursts, Burst{Of: want, Got: l.b.N - before, Took: time.Since(begin)})
 	l.rows = append(l.rows, Row{Text: fmt.Sprintf("%d each at full speed: %d of %d", n, l.b.N-before, want), N: l.b.N})
 	return nil
+}
+
+// spins says whether somebody would wait for a lock of our own whose taker is dead.
+func (l *Lab) spins() bool {
+	dead, waits := false, false
+	for _, p := range l.procs {
+		at, _, _ := p.place()
+		dead = dead || p.dead
+		waits = waits || !p.dead && at <= l.code.take
+	}
+	return dead && waits && l.b.Taken != 0
 }
 
 // allHome lets everybody finish their addition. Who sleeps for the lock gets it when who

@@ -224,6 +224,41 @@ func TestBurst(t *testing.T) {
 	})
 }
 
+// The lock of our own lets both in if each has looked before the other takes it; and who
+// waits for a dead one looks for ever, and says so rather than doing it at full speed.
+func TestALockOfOurOwn(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		l := newLab(t, "checked", engine)
+		until := func(letters string, cond func(s State) bool) (s State) {
+			for s = l.State(); !cond(s) && len(s.Rows) < 100; {
+				s = play(t, l, letters)
+			}
+			return s
+		}
+		both := func(s State) bool { return s.Expected == 2 }
+		if s := until("AB", both); s.N != 1 || s.Expected != 2 {
+			t.Errorf("in turns: %d of %d, want 1 of 2", s.N, s.Expected)
+		}
+		if err := l.Reset(Find("checked")); err != nil {
+			t.Fatal(err)
+		}
+		until("A", func(s State) bool { return s.Procs[0].Finished == 1 && s.Procs[0].Home })
+		if s := until("B", both); s.N != 2 {
+			t.Errorf("one after the other: %d of 2", s.N)
+		}
+		if err := l.Reset(Find("checked")); err != nil {
+			t.Fatal(err)
+		}
+		until("A", func(s State) bool { return s.Procs[0].At >= s.Take })
+		if s := play(t, l, "x"+strings.Repeat("B", 50)); s.Procs[1].At >= s.Take || s.Procs[1].Finished != 0 {
+			t.Errorf("B is at %d, behind a dead holder", s.Procs[1].At)
+		}
+		if err := l.Burst(context.Background(), 10); !errors.Is(err, errSpins) {
+			t.Error(err)
+		}
+	})
+}
+
 func procs() int {
 	var set unix.CPUSet
 	_ = unix.SchedGetaffinity(0, &set)

@@ -58,8 +58,7 @@ func (l *Lab) startOp(place int, stderr *os.File) (mover, int, error) {
 func (g *gatekeeper) place() (at int, home, standing bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	at = int(g.seat.At.Load())
-	return at, at == 0, g.standing
+	return int(g.seat.At.Load()), g.seat.Home.Load() != 0, g.standing
 }
 
 // registers: there is one, v.

@@ -23,6 +23,8 @@ var Programs = []*Program{
 		About: "load, add, store: nothing keeps the other process out"},
 	{Name: "increment", function: "addOne", run: addOne, ops: opOne,
 		About: "one instruction without LOCK: no step can come between, but another CPU can"},
+	{Name: "checked", function: "addChecked", run: addChecked, ops: opChecked,
+		About: "a lock of our own: look whether it is taken, then take it"},
 	{Name: "mutex", function: "addLocked", run: addLocked, ops: opLocked, locked: true,
 		About: "mutex.Mutex around the three steps: who comes second sleeps"},
 }
@@ -67,6 +69,20 @@ func addOne(b *board) uint64 {
 
 //go:noinline
 //go:nosplit
+func addChecked(b *board) uint64 {
+	//lint:ignore SA5002 another process changes it
+	for b.Taken != 0 {
+	}
+	b.Taken = 1
+	v := b.N
+	v++
+	b.N = v
+	b.Taken = 0
+	return v
+}
+
+//go:noinline
+//go:nosplit
 func addLocked(b *board) uint64 {
 	b.Lock.Lock()
 	v := b.N
@@ -78,6 +94,14 @@ func addLocked(b *board) uint64 {
 
 // stores is the line in each of them after which the addition is made.
 func stores(line string) bool { return line == "b.N = v" || line == "b.N++" }
+
+// takes is the line that takes the lock of our own.
+func takes(line string) bool { return line == "b.Taken = 1" }
+
+// matters says whether a line does anything that others see.
+func matters(line string) bool {
+	return line != "}" && !strings.HasPrefix(line, "//") && !strings.HasPrefix(line, "return") && !strings.HasPrefix(line, "func")
+}
 
 // The same, with a turn before each operation but the first, to which a process comes
 // from home.
@@ -91,6 +115,22 @@ func opPlain(w *worker) {
 }
 
 func opOne(w *worker) { w.b.N++ }
+
+func opChecked(w *worker) {
+	for w.b.Taken != 0 {
+		w.turn(0, 0)
+	}
+	w.turn(1, 0)
+	w.b.Taken = 1
+	w.turn(2, 0)
+	v := w.b.N
+	w.turn(3, v)
+	v++
+	w.turn(4, v)
+	w.b.N = v
+	w.turn(5, v)
+	w.b.Taken = 0
+}
 
 func opLocked(w *worker) {
 	w.b.Lock.Lock()

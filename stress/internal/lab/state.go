@@ -29,6 +29,7 @@ type State struct {
 	Holder   string   `json:"holder,omitempty"` // A or B
 	Queue    []string `json:"queue"`            // who sleeps in the kernel
 	Mended   string   `json:"mended,omitempty"`
+	Take     int      `json:"take,omitempty"` // the first step inside the lock of our own
 	Procs    [2]View  `json:"procs"`
 	Bursts   []Burst  `json:"bursts"`
 }
@@ -83,7 +84,13 @@ func (l *Lab) State() State {
 			s.Queue = append(s.Queue, fmt.Sprintf("%s: thread %d of process %d", p.name, tid, p.pid))
 		}
 	}
-	s.Memory = []Field{{"counter", hex.EncodeToString(arena.Bytes(&l.b.N))}, {"mutex", hex.EncodeToString(arena.Bytes(&l.b.Lock))}}
+	s.Memory = []Field{{"counter", hex.EncodeToString(arena.Bytes(&l.b.N))}}
+	if l.code.take >= 0 {
+		s.Take = l.code.take + 1
+		s.Memory = append(s.Memory, Field{"taken", hex.EncodeToString(arena.Bytes(&l.b.Taken))})
+	} else {
+		s.Memory = append(s.Memory, Field{"mutex", hex.EncodeToString(arena.Bytes(&l.b.Lock))})
+	}
 	s.Lock = l.lockInWords()
 	if pid, held := l.b.Lock.Owner(); held {
 		for _, p := range l.procs {

@@ -41,6 +41,7 @@ func ForDemo(name string, fixed bool) *Program {
 	programs := map[string][2]string{ // as it is, and as it should be
 		"lost-update":     {"plain", "mutex"},
 		"one-instruction": {"increment", "mutex"},
+		"check-then-lock": {"checked", "mutex"},
 		"dead-owner":      {"mutex", "mutex"},
 	}[name]
 	if fixed {
@@ -50,7 +51,7 @@ func ForDemo(name string, fixed bool) *Program {
 }
 
 // Stepped are the demos that have a program.
-const Stepped = "lost-update, one-instruction and dead-owner"
+const Stepped = "lost-update, one-instruction, check-then-lock and dead-owner"
 
 // ErrOutcome: an order came to something else than it must.
 var ErrOutcome = errors.New("an order did not come to what it must")

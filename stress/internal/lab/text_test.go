@@ -49,6 +49,8 @@ func TestTable(t *testing.T) {
 	text = show(t, Options{Demo: "dead-owner", Engine: EngineOp, Schedule: "AAABAxBBBB"})
 	wantAll(t, text, "one operation of the source", " 4 | | b.Lock.Lock() sleeps | 0", " 5 | b.N = v | | 1", " 6 | kill -9 | | 1",
 		" 9 | | b.N = v | 2", "Additions finished: 2. The counter: 2.\n", "The lock: free", "was told, and repaired.")
+	text = show(t, Options{Demo: "check-then-lock", Engine: EngineCPU, Schedule: "ABABAB"})
+	wantAll(t, text, "a lock of our own", " 3 | JNE addChecked | | 0", "6 | | MOVL $0x1,")
 	wantAll(t, show(t, Options{Demo: "lost-update", Engine: EngineCPU, All: true}), "2 AABABB", "counter 1 lost\n", "20 orders; in 18 of them")
 }
 

@@ -94,7 +94,9 @@ func (w *worker) home() {
 	home()
 	if w.gated {
 		w.seat.Free.Store(0)
+		w.seat.Home.Store(1)
 		w.turn(0, 0)
+		w.seat.Home.Store(0)
 	}
 }
 

@@ -188,6 +188,23 @@ func (p pageUnderTest) notTooWide() {
 	}
 }
 
+// The lock that everybody writes first: both get in, and who waits for a dead one looks
+// for ever.
+func TestALockOfOurOwn(t *testing.T) {
+	url, _ := serve(t, engineHere(t))
+	p := pageUnderTest{t, open(t, url, 1280, 800)}
+	p.click("[data-program=checked]")
+	p.await("#task", "A lock of our own")
+	p.run("schedule", chromedp.SetValue("#schedule", "ABABAB"))
+	p.click("#form button")
+	p.await("#task", "Both are inside")
+	p.picture("inside")
+	p.run("schedule", chromedp.SetValue("#schedule", "AAAxBB"))
+	p.click("#form button")
+	p.await("#history tbody tr:last-child td", "6")
+	p.await("#task", "looks again, for ever")
+}
+
 // An address with a schedule plays it, and each of the orders is run for real.
 func TestScheduleInTheAddress(t *testing.T) {
 	url, _ := serve(t, lab.EngineOp)

@@ -159,12 +159,12 @@ function showMemory(s, before) {
     const bytes = make("div", "bytes");
     for (let i = 0; i < f.bytes.length; i += 2) {
       const b = f.bytes.slice(i, i + 2);
-      const old = before && before.memory[n].bytes.slice(i, i + 2);
-      bytes.append(changed(make("i", b === "00" ? "zero" : "", b), old === null ? undefined : old, b));
+      const old = before && before.memory[n].name === f.name && before.memory[n].bytes.slice(i, i + 2);
+      bytes.append(changed(make("i", b === "00" ? "zero" : "", b), old || undefined, b));
     }
     return make("div", "field", make("span", "", f.name), bytes);
   }));
-  $("lock").textContent = s.locked ? "The lock: " + s.lock + "." : "The lock is not used.";
+  $("lock").textContent = s.locked ? "The lock: " + s.lock + "." : s.take ? "" : "The lock is not used.";
   $("queue").replaceChildren(...(s.queue.length ? s.queue : ["nobody"]).map((q) => make("li", "", q)));
 }
 
@@ -226,6 +226,15 @@ function task(s) {
     if (s.holder) return `${s.holder} holds the lock. Now let the other one try to take it.`;
     if (burst) return "Not one is lost. What the mutex costs: stress demo lost-update.";
     return "Now with mutex.Mutex. Try to lose an addition again: let A take the lock, then let B try.";
+  }
+  if (s.program === "checked") {
+    const dead = s.procs.find((p) => p.state === "dead");
+    const taken = !/^0*$/.test(s.memory[1].bytes);
+    const inside = s.procs.filter((p) => p.state === "stands" && !p.home && p.at >= s.take).length;
+    if (dead && taken && inside === 0 && s.procs.some((p) => p.state !== "dead")) return `${dead.name} died with the lock. The other one looks, and looks again, for ever: the kernel knows nothing of this lock. Compare K with the mutex.`;
+    if (inside === 2) return "Both are inside: each had looked before the other took it. Go on, and lose an addition.";
+    if (lost > 0) return "Lost, in spite of a lock: to look and to take are two steps. One instruction must do both (compare-and-swap): the mutex has it.";
+    return "A lock of our own: look whether it is taken, then take it. Get both processes inside at once.";
   }
   if (s.program === "increment") {
     if (lost > 0) return "Lost, although it is one instruction: inside it the CPU loads, adds and stores, and without LOCK another CPU comes between.";
