@@ -142,8 +142,9 @@ func (s *screen) row(n int, r Row) {
 }
 
 func (s *screen) play(schedule string) error {
+	answer := ""
 	if s.o.Quiz {
-		s.ask(schedule)
+		answer = s.ask(schedule)
 	}
 	s.titles()
 	n := 0
@@ -151,21 +152,25 @@ func (s *screen) play(schedule string) error {
 		n++
 		s.row(n, r)
 	})
-	if err == nil {
-		s.summary()
+	if err != nil {
+		return err
 	}
-	return err
+	s.summary()
+	if answer == fmt.Sprint(s.l.State().N) {
+		s.line("You said so.")
+	} else if answer != "" {
+		s.line("You said %s.", answer)
+	}
+	return nil
 }
 
-// ask asks for a prediction.
-func (s *screen) ask(schedule string) {
+// ask asks for a prediction, "" if there is none.
+func (s *screen) ask(schedule string) string {
 	s.line("What will the counter be after %s?", schedule)
 	fmt.Fprint(s.out, "Your answer: ")
 	answer, _ := bufio.NewReader(s.o.In).ReadString('\n')
-	if strings.TrimSpace(answer) == "" {
-		s.line("")
-	}
-	s.line("")
+	s.line("\n")
+	return strings.TrimSpace(answer)
 }
 
 // summary is how things stand.

@@ -56,14 +56,31 @@ func TestTable(t *testing.T) {
 
 // Without a terminal the letters are read.
 func TestLettersFromAPipe(t *testing.T) {
+	in := pipe(t, "AAA\nBBB\n")
+	wantAll(t, show(t, Options{Demo: "lost-update", Engine: EngineOp, In: in}), "Additions finished: 2. The counter: 2.\n")
+}
+
+func pipe(t *testing.T, text string) *os.File {
+	t.Helper()
 	in, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	fmt.Fprintln(w, "AAA\nBBB")
+	t.Cleanup(func() { in.Close() })
+	fmt.Fprint(w, text)
 	w.Close()
-	wantAll(t, show(t, Options{Demo: "lost-update", Engine: EngineOp, In: in}), "Additions finished: 2. The counter: 2.\n")
+	return in
+}
+
+// A prediction is asked for before the table, and compared behind it.
+func TestPrediction(t *testing.T) {
+	for answer, want := range map[string]string{"1\n": "You said so.", "2\n": "You said 2.", "": "-schedule ABABAB\n"} {
+		text := show(t, Options{Demo: "lost-update", Engine: EngineOp, Schedule: "ABABAB", Quiz: true, In: pipe(t, answer)})
+		if !strings.HasSuffix(text, want) && !strings.HasSuffix(text, want+"\n") {
+			t.Errorf("to %q it ends in %q", answer, text[len(text)-80:])
+		}
+		wantAll(t, text, "What will the counter be after ABABAB?")
+	}
 }
 
 // On a terminal, key by key, and the terminal is left as it was.
