@@ -197,6 +197,9 @@ func TestTheHolderIsKilled(t *testing.T) {
 // at the first try; with it none, also if they are in the middle of one when it begins.
 func TestBurst(t *testing.T) {
 	const each, tries = 1_000_000, 100
+	if race.Enabled {
+		t.Skip("the detector makes what is to run at full speed slow, and races rare")
+	}
 	eachEngine(t, func(t *testing.T, engine string) {
 		for _, p := range Programs {
 			l := newLab(t, p.Name, engine)

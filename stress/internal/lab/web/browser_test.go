@@ -22,7 +22,7 @@ import (
 var browsers = []string{"chromium-headless-shell", "headless_shell", "chrome-headless-shell", "chromium", "google-chrome"}
 
 // patience is for one step of a test: a browser takes its time to start.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // open starts a browser that shows the page.
 func open(t *testing.T, url string, width, height int) context.Context {
@@ -157,8 +157,8 @@ func TestLoseFixKillRecover(t *testing.T) {
 	p.await("#task", strings.TrimPrefix(holder, "pid ")+" died holding it")
 	p.await("#lock", "held by B")
 	p.picture("recovered")
-	p.key("m")
-	p.await("#burst", "1,000,000 of 1,000,000")
+	p.key("r")
+	p.await("#burst", "1,000 of 1,000")
 	p.await("#lost", "0")
 }
 
@@ -173,8 +173,10 @@ func TestNarrow(t *testing.T) {
 	p.notTooWide()
 	p.key("n")
 	p.await("#A .says", "before")
-	p.key("m")
-	p.await("#burst", "2,000,000")
+	if !race.Enabled { // with it this takes half a minute
+		p.key("m")
+		p.await("#burst", "2,000,000")
+	}
 	p.picture("narrow-burst")
 	p.notTooWide()
 }
