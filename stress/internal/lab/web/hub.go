@@ -23,7 +23,8 @@ type hub struct {
 	lab     *lab.Lab
 	failed  string
 	clients map[chan []byte]bool
-	last    []byte // what they have been told
+	seq     int    // how often there was something new to tell
+	last    []byte // what they were told last
 	leaving *time.Timer
 }
 
@@ -47,6 +48,7 @@ func (h *hub) close() {
 // A message is what a page is told.
 type message struct {
 	lab.State
+	Seq     int     `json:"seq"`
 	Omitted int     `json:"omitted"` // rows before the first
 	Orders  []order `json:"orders"`
 	Honest  string  `json:"honest"`
@@ -102,19 +104,22 @@ func (h *hub) leave(c chan []byte) {
 	}
 }
 
-// push tells the pages how things are, if that has changed.
-func (h *hub) push() {
+// push tells the pages how things are, if that has changed, and returns it.
+func (h *hub) push() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m := message{State: h.lab.State(), Orders: orders, Honest: lab.Honest, Failed: h.failed}
+	m := message{State: h.lab.State(), Seq: h.seq, Orders: orders, Honest: lab.Honest, Failed: h.failed}
 	const most = 100
 	if n := len(m.Rows) - most; n > 0 {
 		m.Rows, m.Omitted = m.Rows[n:], n
 	}
 	text, err := json.Marshal(m)
 	if err != nil || bytes.Equal(text, h.last) {
-		return
+		return h.last
 	}
+	h.seq++
+	m.Seq = h.seq
+	text, _ = json.Marshal(m) // it could be a moment ago
 	h.last = text
 	for c := range h.clients {
 		select {
@@ -123,6 +128,7 @@ func (h *hub) push() {
 		}
 		c <- text
 	}
+	return text
 }
 
 // events sends a page how things are, whenever that changes.
@@ -196,12 +202,13 @@ func (h *hub) do(w http.ResponseWriter, r *http.Request) {
 		h.failed = err.Error()
 	}
 	h.mu.Unlock()
-	h.push()
+	text := h.push()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(text)
 }
 
 func carryOut(ctx context.Context, l *lab.Lab, q request) error {

@@ -5,7 +5,8 @@
 const $ = (id) => document.getElementById(id);
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let now = null; // what the server said last
-let busy = false;
+let queue = Promise.resolve(); // what was asked for is done one after the other
+let waiting = 0;
 let nextOrder = 0;
 const ran = new Map(); // orders that were run, and what came of them
 
@@ -19,20 +20,26 @@ function make(tag, cls, ...inside) {
 
 const grouped = (n) => n.toLocaleString("en-US");
 
-// ask wants something of the server, and waits until it is done.
+// ask wants something of the server, and waits until it is done and shown.
 async function ask(request) {
-  busy = true;
   try {
     const r = await fetch("do", { method: "POST", body: JSON.stringify(request) });
     if (!r.ok) throw new Error(await r.text());
     fail("");
+    show(await r.json());
     return true;
   } catch (e) {
     fail(String(e.message || e));
     return false;
-  } finally {
-    busy = false;
   }
+}
+
+// later does something behind all that was asked for before.
+function later(f) {
+  const most = 20; // of a key that somebody leans on
+  if (!now || waiting >= most) return;
+  waiting++;
+  queue = queue.then(f).finally(() => waiting--);
 }
 
 function fail(text) {
@@ -61,7 +68,7 @@ async function runOrder(i) {
   const order = now.orders[i];
   nextOrder = (i + 1) % now.orders.length;
   if (await replay("plain", order.schedule, true)) ran.set(order.schedule, true);
-  if (now) show(now);
+  showOrders(now);
 }
 
 const actions = {
@@ -79,7 +86,7 @@ const actions = {
 };
 
 function press(key) {
-  if (!busy && now && actions[key]) actions[key]();
+  if (actions[key]) later(actions[key]);
 }
 
 document.addEventListener("keydown", (e) => {
@@ -94,7 +101,7 @@ document.addEventListener("click", (e) => {
   const b = e.target.closest("button");
   if (!b) return;
   if (b.dataset.key) press(b.dataset.key);
-  if (b.dataset.program && !busy) ask({ program: b.dataset.program });
+  if (b.dataset.program) later(() => ask({ program: b.dataset.program }));
 });
 $("form").addEventListener("submit", (e) => {
   e.preventDefault();
@@ -208,7 +215,7 @@ function showOrders(s) {
   $("orders").replaceChildren(...s.orders.map((o, i) => {
     const b = make("button", (ran.has(o.schedule) ? "ran " : "") + (o.n < 2 ? "bad" : "good"), o.schedule + (o.n < 2 ? " ✗" : " ✓"));
     b.title = "the counter comes to " + o.n + "; run it for real";
-    b.addEventListener("click", () => { if (!busy) runOrder(i); });
+    b.addEventListener("click", () => later(() => runOrder(i)));
     return b;
   }));
   const lose = s.orders.filter((o) => o.n < 2).length;
@@ -247,6 +254,7 @@ function task(s) {
 
 function show(s) {
   const before = now;
+  if (before && s.seq <= before.seq) return; // it came by another way, and sooner
   now = s;
   if (!s.code) { // there are no processes
     fail(s.failed || "there are no processes");
@@ -280,7 +288,7 @@ events.onmessage = (e) => {
   asked = null;
   show(s);
   if (want && want.get("sched") && (want.get("sched") !== s.schedule || want.get("prog") !== s.program)) {
-    replay(want.get("prog") || "plain", want.get("sched"), true);
+    later(() => replay(want.get("prog") || "plain", want.get("sched"), true));
   }
 };
 events.onerror = () => fail("Nobody answers: stress demo -web has ended, or is starting. Its processes have ended with it.");
