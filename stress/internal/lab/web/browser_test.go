@@ -94,6 +94,12 @@ func (p pageUnderTest) await(selector, want string) {
 	}
 }
 
+// settled waits until nothing is being replayed any more.
+func (p pageUnderTest) settled() {
+	p.t.Helper()
+	p.run("the end of a replay", chromedp.Poll(`waiting === 0`, nil, chromedp.WithPollingInterval(20*time.Millisecond)))
+}
+
 // pictures is a folder to which screenshots are written; "": none.
 var pictures = os.Getenv("INTERLOCK_PICTURES")
 
@@ -198,6 +204,8 @@ func TestALockOfOurOwn(t *testing.T) {
 	p.run("schedule", chromedp.SetValue("#schedule", "ABABAB"))
 	p.click("#form button")
 	p.await("#task", "Both are inside")
+	p.await("#history tbody tr:last-child td", "6")
+	p.settled()
 	p.picture("inside")
 	p.run("schedule", chromedp.SetValue("#schedule", "AAAxBB"))
 	p.click("#form button")
@@ -221,6 +229,7 @@ func TestScheduleInTheAddress(t *testing.T) {
 	}
 	p.click("#orders button:nth-child(20)")
 	p.await("#tally", "Run so far: 2")
+	p.settled()
 	p.run("text", chromedp.SetValue("#schedule", "ABAB AB"), chromedp.Click("#form button"))
 	p.await("#history tbody tr:last-child td", "6")
 	p.await("#lost", "1")

@@ -82,11 +82,12 @@ const actions = {
   l: () => ask({ program: now.locked ? "plain" : "mutex" }),
   n: () => ask({ program: now.program }),
   o: () => runOrder(nextOrder),
-  p: () => replay(now.program, $("schedule").value.replace(/[ .]/g, ""), true),
+  p: (schedule) => replay(now.program, schedule.replace(/[ .]/g, ""), true),
 };
 
 function press(key) {
-  if (actions[key]) later(actions[key]);
+  const schedule = $("schedule").value; // as it is now, and not when its turn has come
+  if (actions[key]) later(() => actions[key](schedule));
 }
 
 document.addEventListener("keydown", (e) => {
