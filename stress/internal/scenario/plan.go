@@ -46,6 +46,10 @@ type Plan struct {
 	// the operations must show that.
 	Exclusive bool
 
+	// Quiet is how long nobody is killed at first; OnlyTraps: and then only at Traps.
+	Quiet     time.Duration
+	OnlyTraps bool
+
 	// MostKills bounds the kills a second, whatever was asked for; 0: it does not.
 	MostKills float64
 

@@ -274,3 +274,23 @@ func TestChaosHasItsTime(t *testing.T) {
 		t.Errorf("code %d, chaos %d, %d when calm, %d afterwards, victim %d", r.Code, during, calm, after, victim)
 	}
 }
+
+// While it is to be quiet nobody is killed, and nobody once the run is at its end.
+func TestQuiet(t *testing.T) {
+	r := run(t, "good", func(p *scenario.Plan, o *Options) {
+		p.Quiet, p.Traps, o.KillRate = time.Hour, []uint32{scenario.LabelInside}, 100
+	})
+	if r.Kills != 0 || r.Code != report.Pass {
+		t.Errorf("%d kills, %v", r.Kills, r.Problems)
+	}
+}
+
+// Who is killed only at a trap is not killed if it does not come there.
+func TestOnlyTraps(t *testing.T) {
+	r := run(t, "good", func(p *scenario.Plan, o *Options) {
+		p.OnlyTraps, p.Traps, o.KillRate = true, []uint32{scenario.LabelInside}, 100
+	})
+	if r.Kills != 0 || r.Code != report.Pass {
+		t.Errorf("%d kills, %v", r.Kills, r.Problems)
+	}
+}

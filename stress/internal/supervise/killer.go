@@ -72,7 +72,7 @@ func newKiller(c *crew, o Options) *killer {
 func (k *killer) decide() strike {
 	r := k.gaps.rand
 	d := strike{at: k.gaps.next(), slot: r.IntN(len(k.crew.hands))}
-	if len(k.targets) == 0 || r.IntN(2) == 0 {
+	if len(k.targets) == 0 || !k.crew.plan.OnlyTraps && r.IntN(2) == 0 {
 		return d
 	}
 	d.linger = time.Duration(r.Int64N(int64(trapLinger)))
@@ -96,6 +96,7 @@ func (k *killer) run(ctx context.Context, begin time.Time) {
 	wide, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(k.wide, cancel)()
+	begin = begin.Add(k.crew.plan.Quiet)
 	for {
 		d := k.decide()
 		goOn, late := until(wide, begin, d.at)
@@ -108,7 +109,7 @@ func (k *killer) run(ctx context.Context, begin time.Time) {
 		}
 		k.mu.Unlock()
 	}
-	for k.pursue(ctx) {
+	for ctx.Err() == nil && k.pursue(ctx) {
 	}
 }
 
@@ -149,14 +150,19 @@ func (k *killer) strike(ctx context.Context, d strike) {
 // stab kills the worker of a slot at label, or wherever it is if it does not come there.
 func (k *killer) stab(ctx context.Context, d strike, label uint32, why string) {
 	why += fmt.Sprintf(" at %q", k.name(label))
+	anywhere := func(why string) {
+		if !k.crew.plan.OnlyTraps {
+			k.crew.kill(d.slot, false, why)
+		}
+	}
 	s := k.crew.lay(d.slot, label)
 	if s == nil { // it is still starting, or stands in another's trap
-		k.crew.kill(d.slot, false, why+", which it was not waited for")
+		anywhere(why + ", which it was not waited for")
 		return
 	}
 	defer s.lift()
 	if await(ctx, trapPatience, s) == nil {
-		k.crew.kill(d.slot, false, why+", where it did not come")
+		anywhere(why + ", where it did not come")
 		return
 	}
 	sleep(ctx, d.linger)
