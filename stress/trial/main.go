@@ -52,22 +52,32 @@ func command(ctx context.Context, locks []Lock, args []string, out, errs io.Writ
 		}
 		all = append(all, r.full)
 		code = report.Worse(code, r.full.Code)
-		fmt.Fprintln(out, r.Line)
-		for _, p := range r.Problems {
-			fmt.Fprintln(out, "  "+strings.ReplaceAll(p, "\n", "\n  "))
-		}
+		tell(r.full, out)
 		if r.full.Code.Fails() {
-			leave(r.full, args, o, out)
+			leave(r.full, args, again(r.full, o), out)
 		}
 	}
 	report.Latencies(out, all)
 	return code
 }
 
+// tell prints the verdict, and what is wrong.
+func tell(r *report.Result, out io.Writer) {
+	fmt.Fprintln(out, report.Line(r))
+	for _, p := range r.Problems {
+		fmt.Fprintln(out, "  "+strings.ReplaceAll(p, "\n", "\n  "))
+	}
+}
+
+// again is the arguments with which a lock is tried once more.
+func again(r *report.Result, o Options) string {
+	return fmt.Sprintf("-procs %d -goroutines %d -duration %v -kill %v -hang %v -seed %#x %s",
+		r.Procs, r.Goroutines, o.Duration, o.Kills, o.Hang, r.Seed, r.Name)
+}
+
 // leave leaves a folder with the evidence.
-func leave(r *report.Result, args []string, o Options, out io.Writer) {
-	again := fmt.Sprintf("%s -procs %d -goroutines %d -duration %v -kill %v -hang %v -seed %#x %s",
-		args[0], r.Procs, r.Goroutines, o.Duration, o.Kills, o.Hang, r.Seed, r.Name)
+func leave(r *report.Result, args []string, again string, out io.Writer) {
+	again = args[0] + " " + again
 	dir, err := leftover.MakeDir(leftover.Failure)
 	if err == nil {
 		err = r.Leave(dir, again, report.NewDocument(r.Seed, args[1:], r.Code, []*report.Result{r}))

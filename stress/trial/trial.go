@@ -96,11 +96,15 @@ var ErrNoWork = errors.New("trial: call trial.Work at the very beginning of main
 // Run refuses: a program that started itself again, only to do so again, would take the
 // machine down.
 func Work(locks ...Lock) {
+	var plans []*scenario.Plan
+	for _, l := range locks {
+		plans = append(plans, l.plan())
+	}
+	work(plans)
+}
+
+func work(plans []*scenario.Plan) {
 	if len(os.Args) > 1 && os.Args[1] == supervise.WorkerCommand {
-		var plans []*scenario.Plan
-		for _, l := range locks {
-			plans = append(plans, l.plan())
-		}
 		supervise.Know(plans)
 		os.Exit(supervise.Work(os.Args[2:]))
 	}

@@ -37,7 +37,11 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	Work(broken, spins, ours, refuses, shows)
+	plans := wrongPlans()
+	for _, l := range []Lock{broken, spins, ours, refuses, shows} {
+		plans = append(plans, l.plan())
+	}
+	work(plans)
 	os.Exit(m.Run())
 }
 
