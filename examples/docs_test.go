@@ -84,7 +84,7 @@ func collect(names map[string]bool, p string, d ast.Decl, test bool) {
 var (
 	goName  = regexp.MustCompile(`\b(?:shm|semaphore|mutex|condvar|seqlock|futex|Segment|Semaphore|Named|Mutex|Cond|Seqlock|DoubleBuffer)\.[A-Z]\w*`)
 	example = regexp.MustCompile(`\bExample\w+`)
-	program = regexp.MustCompile(`\bexamples/(\w+)`)
+	program = regexp.MustCompile(`\bexamples/((?:puzzles/)?\w+)`)
 )
 
 func TestTheDocumentsNameWhatExists(t *testing.T) {
@@ -117,8 +117,10 @@ func TestTheProgramsAreListed(t *testing.T) {
 		}
 	}
 	all, err := filepath.Glob("*/main.go")
-	if err != nil || len(all) < len(listed) {
-		t.Error(all, err)
+	puzzles, err2 := filepath.Glob("puzzles/*/main.go")
+	all = append(all, puzzles...)
+	if err != nil || err2 != nil || len(all) < len(listed) {
+		t.Error(all, err, err2)
 	}
 	for _, p := range all {
 		if !listed[filepath.Dir(p)] {

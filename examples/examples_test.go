@@ -24,7 +24,7 @@ func build(t *testing.T, name string) func(args ...string) *exec.Cmd {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skipf("no compiler: %v", err)
 	}
-	program := filepath.Join(t.TempDir(), name)
+	program := filepath.Join(t.TempDir(), filepath.Base(name))
 	if out, err := exec.Command("go", "build", "-o", program, "./"+name).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -27,4 +27,8 @@
 //	}
 //
 // A lock that is not made for the death of its holder is tried with Kills 0.
+//
+// For people who learn there are puzzles: Producers, ReadersWriters and Philosophers each
+// check a solution of a classical task in the same way, and Solve is a whole program that
+// does. See docs/learn/puzzles.md.
 package trial
