@@ -79,8 +79,8 @@ func (h *hunt) follow(m ptrace.Mode) error {
 		return err
 	}
 	err := h.t.Follow(m, h.on)
-	if err == nil && h.r.play.several {
-		err = h.t.Freeze()
+	if err == nil {
+		err = h.t.Freeze() // the others too: it may be the ticker that came to the trap
 	}
 	return err
 }

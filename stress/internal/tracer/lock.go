@@ -170,7 +170,7 @@ var (
 		act: func(a *actor) { _ = a.st.M.LockContext(bg) }}
 	condemnPlay = play{name: "a repair that condemns", crowds: mutexCrowds, script: repairs(condemning), prepare: warmUp,
 		act: func(a *actor) { _ = a.st.M.LockContext(bg) }}
-	queuePlay = play{name: "Lock by three goroutines", crowds: mutexOthers, script: wantsLock, prepare: warmUp, several: true,
+	queuePlay = play{name: "Lock by three goroutines", crowds: mutexOthers, script: wantsLock, prepare: warmUp,
 		act: func(a *actor) { a.three(func() { a.st.M.Lock(); a.in(); a.unlock() }) }}
 )
 

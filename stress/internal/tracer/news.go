@@ -85,7 +85,7 @@ var (
 		act: func(a *actor) { a.st.C.Signal() }}
 	broadcastPlay = play{name: "Broadcast", crowds: crowds, script: signals(2), prepare: func(a *actor) { a.produceSilently(2) },
 		act: func(a *actor) { a.st.C.Broadcast() }}
-	waitQueuePlay = play{name: "Wait by three goroutines", crowds: []crowd{sleeper, barger}, script: waits(3), prepare: warmUp, several: true,
+	waitQueuePlay = play{name: "Wait by three goroutines", crowds: []crowd{sleeper, barger}, script: waits(3), prepare: warmUp,
 		act: func(a *actor) { a.three(func() { a.consume() }) }}
 )
 

@@ -53,7 +53,7 @@ var (
 		act: func(a *actor) { a.st.S.TryAcquire() }}
 	releasePlay = play{name: "Release", crowds: crowds, script: releases,
 		act: func(a *actor) { _ = a.st.S.Release() }}
-	acquireQueuePlay = play{name: "Acquire by three goroutines", crowds: []crowd{sleeper, barger}, script: acquires(3), several: true,
+	acquireQueuePlay = play{name: "Acquire by three goroutines", crowds: []crowd{sleeper, barger}, script: acquires(3),
 		act: func(a *actor) { a.three(func() { _ = a.st.S.Acquire(bg) }) }}
 )
 

@@ -49,10 +49,6 @@ type play struct {
 
 	// first: another process holds the mutex when the window opens.
 	first bool
-
-	// several: goroutines of the victim act side by side. Then all its threads are
-	// stopped before it is looked at.
-	several bool
 }
 
 // A round is one victim's life and what came after it.
