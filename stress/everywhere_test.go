@@ -56,7 +56,7 @@ func TestListOfEverywhere(t *testing.T) {
 	if code := dispatch([]string{"everywhere", "-list", "Un*"}, &out, &out); code != report.Pass {
 		t.Errorf("code %d", code)
 	}
-	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); !slices.Contains(got, "Unlock: a sleeper") || len(got) != 3 {
+	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); !slices.Contains(got, "Unlock: a sleeper") || len(got) != 4 {
 		t.Errorf("%q", got)
 	}
 }

@@ -18,8 +18,9 @@ import (
 	"interlock/stress/internal/ptrace"
 )
 
-// The browsers that the test knows, the smallest first.
-var browsers = []string{"chromium-headless-shell", "headless_shell", "chrome-headless-shell", "chromium", "google-chrome"}
+// The browsers that the test knows, the smallest first. Debian's commands are shell scripts
+// which, killed, leave the browser running; so the program itself goes before.
+var browsers = []string{"/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium", "chromium-headless-shell", "headless_shell", "chrome-headless-shell", "chromium", "google-chrome"}
 
 // patience is for one step of a test: a browser takes its time to start.
 const patience = time.Minute
@@ -39,9 +40,13 @@ func open(t *testing.T, url string, width, height int) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(found), chromedp.WindowSize(width, height),
 		chromedp.Flag("no-sandbox", os.Getuid() == 0)) // as root it does not start with it
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, end := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(ctx)
+	allocator := chromedp.FromContext(ctx).Allocator
+	t.Cleanup(func() {
+		end()
+		allocator.Wait()
+	})
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 3*patience)
 	t.Cleanup(cancel)
