@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func open(t *testing.T, url string, width, height int) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(found), chromedp.WindowSize(width, height),
 		chromedp.Flag("no-sandbox", os.Getuid() == 0)) // as root it does not start with it
+	goruntime.LockOSThread() // until the test ends: the kernel ends a browser with the thread that started it
 	ctx, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(ctx)
 	allocator := chromedp.FromContext(ctx).Allocator
