@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"interlock/internal/race"
+	"interlock/stress/internal/lab"
 	"interlock/stress/internal/report"
 )
 
@@ -186,7 +187,7 @@ func TestAChangeIsShown(t *testing.T) {
 
 func TestTwentySchedulesOfWhichEighteenLose(t *testing.T) {
 	lost := 0
-	all := merges("LAS", "las")
+	all := lab.Merges("LAS", "las")
 	for _, s := range all {
 		if n := outcome(s); n == 1 {
 			lost++

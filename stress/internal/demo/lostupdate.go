@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"interlock/mutex"
+	"interlock/stress/internal/lab"
 )
 
 // tally is what the two processes share.
@@ -106,7 +107,7 @@ func tryLostUpdate(st *Stage) (*Result, error) {
 func allSchedules() string {
 	var all []string
 	lost := 0
-	for _, s := range merges("LAS", "las") {
+	for _, s := range lab.Merges("LAS", "las") {
 		n := outcome(s)
 		mark := "  "
 		if n < 2 {
@@ -130,34 +131,12 @@ func allSchedules() string {
 	return b.String()
 }
 
-// merges are all orders of the letters of a and b that keep each one's own.
-func merges(a, b string) []string {
-	if a == "" || b == "" {
-		return []string{a + b}
-	}
-	var all []string
-	for _, rest := range merges(a[1:], b) {
-		all = append(all, a[:1]+rest)
-	}
-	for _, rest := range merges(a, b[1:]) {
-		all = append(all, b[:1]+rest)
-	}
-	return all
-}
-
-// outcome is what the counter is after an order of steps.
-func outcome(steps string) (n int) {
-	register := map[bool]int{} // of A, true, and of B
-	for _, s := range steps {
-		mine := s < 'a'
-		switch strings.ToUpper(string(s)) {
-		case "L":
-			register[mine] = n
-		case "A":
-			register[mine]++
-		case "S":
-			n = register[mine]
+// outcome is what the counter is after an order of steps, large letters being A's.
+func outcome(steps string) int {
+	return int(lab.Outcome(strings.Map(func(step rune) rune {
+		if step < 'a' {
+			return 'A'
 		}
-	}
-	return n
+		return 'B'
+	}, steps)))
 }

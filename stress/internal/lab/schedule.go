@@ -27,7 +27,7 @@ func ParseSchedule(text string) (string, error) {
 }
 
 // Orders are all orders of n steps of A and n of B.
-func Orders(n int) []string { return merges(strings.Repeat("A", n), strings.Repeat("B", n)) }
+func Orders(n int) []string { return Merges(strings.Repeat("A", n), strings.Repeat("B", n)) }
 
 // Outcome is what the counter must be after an order of steps of which each third one
 // stores what the first has loaded, plus 1.
@@ -47,15 +47,16 @@ func Outcome(order string) (n uint64) {
 	return n
 }
 
-func merges(a, b string) []string {
+// Merges are all orders of the letters of a and b that keep each one's own.
+func Merges(a, b string) []string {
 	if a == "" || b == "" {
 		return []string{a + b}
 	}
 	var all []string
-	for _, rest := range merges(a[1:], b) {
+	for _, rest := range Merges(a[1:], b) {
 		all = append(all, a[:1]+rest)
 	}
-	for _, rest := range merges(a, b[1:]) {
+	for _, rest := range Merges(a, b[1:]) {
 		all = append(all, b[:1]+rest)
 	}
 	return all

@@ -19,31 +19,22 @@ import (
 )
 
 // workplace is where programs are generated and built.
-type workplace struct {
-	root string // of the module
-	dir  string
-}
+type workplace struct{ *rebuild.Workplace }
 
 func newWorkplace(ctx context.Context) (*workplace, error) {
-	root, err := rebuild.FindModule(ctx)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := leftover.MakeDir(leftover.Schedules)
-	return &workplace{root, dir}, err
+	w, err := rebuild.NewWorkplace(ctx, leftover.Schedules)
+	return &workplace{w}, err
 }
-
-func (w *workplace) close() { os.RemoveAll(w.dir) }
 
 // build builds the program for a mutant, or for the source as it is.
 func (w *workplace) build(ctx context.Context, m selftest.Mutant, processes int) (string, error) {
-	dir := filepath.Join(w.dir, m.Name)
-	overlay, err := generate(m, w.root, dir, processes)
+	dir := filepath.Join(w.Dir, m.Name)
+	overlay, err := generate(m, w.Root, dir, processes)
 	if err != nil {
 		return "", err
 	}
 	binary := filepath.Join(dir, "schedules")
-	cmd := rebuild.Command(ctx, w.root, "go", "build", "-overlay", overlay, "-o", binary, "./stress/internal/schedule/gen")
+	cmd := rebuild.Command(ctx, w.Root, "go", "build", "-overlay", overlay, "-o", binary, "./stress/internal/schedule/gen")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -77,12 +68,12 @@ func run(ctx context.Context, m selftest.Mutant, o *explore.Options, args []stri
 	if err != nil {
 		return report.Setup, err
 	}
-	defer w.close()
+	defer w.Close()
 	binary, err := w.build(ctx, m, o.Needs())
 	if err != nil {
 		return report.Setup, err
 	}
-	cmd := rebuild.Command(ctx, w.dir, binary, args...)
+	cmd := rebuild.Command(ctx, w.Dir, binary, args...)
 	cmd.Stdout, cmd.Stderr = out, errs
 	err = cmd.Run()
 	switch cmd.ProcessState.ExitCode() {
@@ -130,7 +121,7 @@ func hunt(ctx context.Context, mutants []selftest.Mutant, limit time.Duration, o
 	if err != nil {
 		return report.Setup, err
 	}
-	defer w.close()
+	defer w.Close()
 	code := report.Pass
 	for _, m := range mutants {
 		if why := unseen[m.Name]; why != "" {
@@ -179,7 +170,7 @@ func (w *workplace) hunt(ctx context.Context, m selftest.Mutant, limit time.Dura
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	defer os.Remove(binary)
-	cmd := rebuild.Command(ctx, w.dir, binary, "-hunt", "-for", limit.String())
+	cmd := rebuild.Command(ctx, w.Dir, binary, "-hunt", "-for", limit.String())
 	text, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)

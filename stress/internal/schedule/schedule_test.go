@@ -28,7 +28,7 @@ func workplaceFor(t *testing.T) *workplace {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.close)
+	t.Cleanup(w.Close)
 	return w
 }
 
@@ -76,18 +76,18 @@ func TestHistoricBugsAreFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := rebuild.Command(t.Context(), w.dir, binary, "-scenario", scenario, "-random", "-for", "30s").Output()
+		text, err := rebuild.Command(t.Context(), w.Dir, binary, "-scenario", scenario, "-random", "-for", "30s").Output()
 		_, again, found := strings.Cut(string(text), "-schedule ")
 		if err == nil || !found {
 			t.Errorf("%s was not found: %s", name, text)
 			continue
 		}
 		args := []string{"-scenario", scenario, "-schedule", strings.TrimSpace(again)}
-		text, err = rebuild.Command(t.Context(), w.dir, binary, args...).Output()
+		text, err = rebuild.Command(t.Context(), w.Dir, binary, args...).Output()
 		if err == nil || !bytes.Contains(text, []byte("FAILED")) {
 			t.Errorf("%s does not show again by %v", name, args)
 		}
-		text, err = rebuild.Command(t.Context(), w.dir, sound, args...).CombinedOutput()
+		text, err = rebuild.Command(t.Context(), w.Dir, sound, args...).CombinedOutput()
 		if err != nil && !bytes.Contains(text, []byte("does not fit")) {
 			t.Errorf("%s: the source as it is fails in %v: %s", name, args, text)
 		}

@@ -30,7 +30,7 @@ func TryPatch(ctx context.Context, text string, scenarios []string, out io.Write
 	if err != nil {
 		return report.Setup, err
 	}
-	defer w.close()
+	defer w.Close()
 	binary, code, err := w.buildPatched(ctx, p)
 	if err != nil {
 		return code, err
@@ -41,18 +41,18 @@ func TryPatch(ctx context.Context, text string, scenarios []string, out io.Write
 // buildPatched builds stress with the patch laid over the source.
 func (w *workplace) buildPatched(ctx context.Context, p patch) (binary string, code report.Code, err error) {
 	changed, err := p.apply(func(file string) (string, error) {
-		text, err := os.ReadFile(filepath.Join(w.root, filepath.FromSlash(file)))
+		text, err := os.ReadFile(filepath.Join(w.Root, filepath.FromSlash(file)))
 		return string(text), err
 	})
 	if err != nil {
 		return "", report.Usage, fmt.Errorf("the patch does not apply: %w", err)
 	}
-	overlay, err := writeFiles(changed, "patch", w.root, w.dir)
+	overlay, err := writeFiles(changed, "patch", w.Root, w.Dir)
 	if err != nil {
 		return "", report.Setup, err
 	}
-	binary = filepath.Join(w.dir, "patch", "stress")
-	if err := rebuild.Build(ctx, w.root, binary, "-overlay", overlay); err != nil {
+	binary = filepath.Join(w.Dir, "patch", "stress")
+	if err := rebuild.Build(ctx, w.Root, binary, "-overlay", overlay); err != nil {
 		if ctx.Err() != nil {
 			return "", report.Interrupted, ctx.Err()
 		}
@@ -68,7 +68,7 @@ func (w *workplace) judge(ctx context.Context, binary string, scenarios []string
 	var caught []string
 	for _, name := range scenarios {
 		run := []string{name, "-duration", patchTime, "-hang", "2s"}
-		o := execute(ctx, binary, w.dir, run)
+		o := execute(ctx, binary, w.Dir, run)
 		if ctx.Err() != nil {
 			return report.Interrupted, nil
 		}
@@ -79,13 +79,13 @@ func (w *workplace) judge(ctx context.Context, binary string, scenarios []string
 		word := "passes"
 		if o.caught() {
 			if sound == "" {
-				sound = filepath.Join(w.dir, "stress")
-				if err := rebuild.Build(ctx, w.root, sound); err != nil {
+				sound = filepath.Join(w.Dir, "stress")
+				if err := rebuild.Build(ctx, w.Root, sound); err != nil {
 					return report.Setup, err
 				}
 			}
 			word = "CAUGHT"
-			if control := execute(ctx, sound, w.dir, run); control.caught() {
+			if control := execute(ctx, sound, w.Dir, run); control.caught() {
 				word, o.why = "UNSURE", "the library as it is fails, too: "+control.why
 			}
 		}

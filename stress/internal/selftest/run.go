@@ -42,30 +42,21 @@ func SelectFrom(all []Mutant, names []string) ([]Mutant, error) {
 }
 
 // workplace is where mutants are built.
-type workplace struct {
-	root string // of the module
-	dir  string
-}
+type workplace struct{ *rebuild.Workplace }
 
 func newWorkplace(ctx context.Context) (*workplace, error) {
-	root, err := rebuild.FindModule(ctx)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := leftover.MakeDir(leftover.Selftest)
-	return &workplace{root, dir}, err
+	w, err := rebuild.NewWorkplace(ctx, leftover.Selftest)
+	return &workplace{w}, err
 }
-
-func (w *workplace) close() { os.RemoveAll(w.dir) }
 
 // build builds stress with the library of a mutant.
 func (w *workplace) build(ctx context.Context, m Mutant) (binary string, err error) {
-	overlay, err := writeOverlay(m, w.root, w.dir)
+	overlay, err := writeOverlay(m, w.Root, w.Dir)
 	if err != nil {
 		return "", err
 	}
-	binary = filepath.Join(w.dir, m.Name, "stress")
-	if err := rebuild.Build(ctx, w.root, binary, "-overlay", overlay); err != nil {
+	binary = filepath.Join(w.Dir, m.Name, "stress")
+	if err := rebuild.Build(ctx, w.Root, binary, "-overlay", overlay); err != nil {
 		return "", fmt.Errorf("mutant %s does not build: %w", m.Name, err)
 	}
 	return binary, nil
@@ -102,10 +93,10 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 	if err != nil {
 		return report.Setup, err
 	}
-	defer w.close()
+	defer w.Close()
 	// Before anything is built: does every mutant still fit the source?
 	for _, m := range mutants {
-		if _, err := writeOverlay(m, w.root, w.dir); err != nil {
+		if _, err := writeOverlay(m, w.Root, w.Dir); err != nil {
 			return report.Setup, err
 		}
 	}
@@ -119,7 +110,7 @@ func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, err
 			return report.Setup, err
 		}
 		for _, run := range m.runs() {
-			caught, err := try(ctx, m, run, binary, w.dir, out)
+			caught, err := try(ctx, m, run, binary, w.Dir, out)
 			if err != nil || ctx.Err() != nil {
 				return report.Setup, err
 			}
@@ -184,8 +175,8 @@ func hunt(ctx context.Context, m Mutant, run []string, binary, dir string) (o ou
 // harness that cries wolf catches everything. A missed threshold catches nothing,
 // so there it is no failure either.
 func control(ctx context.Context, w *workplace, mutants []Mutant, out io.Writer) (report.Code, error) {
-	binary := filepath.Join(w.dir, "stress")
-	if err := rebuild.Build(ctx, w.root, binary); err != nil {
+	binary := filepath.Join(w.Dir, "stress")
+	if err := rebuild.Build(ctx, w.Root, binary); err != nil {
 		return report.Setup, err
 	}
 	defer os.Remove(binary)
@@ -201,7 +192,7 @@ func control(ctx context.Context, w *workplace, mutants []Mutant, out io.Writer)
 			continue
 		}
 		seen[key] = true
-		o := execute(ctx, binary, w.dir, run)
+		o := execute(ctx, binary, w.Dir, run)
 		if o.err != nil || ctx.Err() != nil {
 			return report.Setup, o.err
 		}
@@ -236,12 +227,12 @@ func Play(ctx context.Context, name string, args []string, out, errs io.Writer) 
 	if err != nil {
 		return report.Setup, err
 	}
-	defer w.close()
+	defer w.Close()
 	binary, err := w.build(ctx, mutants[0])
 	if err != nil {
 		return report.Setup, err
 	}
-	cmd := rebuild.Command(ctx, w.dir, binary, args...)
+	cmd := rebuild.Command(ctx, w.Dir, binary, args...)
 	cmd.Stdout, cmd.Stderr = out, errs
 	err = cmd.Run()
 	var exit *exec.ExitError
