@@ -22,7 +22,7 @@ import (
 type looker struct {
 	m      *Mutex
 	sleeps atomic.Bool // the waiter is to sleep whoever holds m: see queue
-	last   snapshot    // of the look before, when that was Unrecorded
+	last   snapshot    // of the look before
 }
 
 type snapshot struct {
@@ -35,9 +35,8 @@ var round proc.Round
 
 // look runs on the ticker.
 func (l *looker) look() park.Finding {
-	now := l.m.snapshot()
-	last := l.last
-	l.last = snapshot{}
+	now, last := l.m.snapshot(), l.last
+	l.last = now
 	switch {
 	case now.word&robust.TIDMask == 0, now.word&robust.OwnerDied != 0, l.m.owner.Load() == notRecoverable:
 		return park.Rouse
@@ -45,17 +44,13 @@ func (l *looker) look() park.Finding {
 		return park.Rouse // INV-M7 has not helped so far
 	case now.word&robust.Waiters == 0:
 		return park.Rouse
-	}
-	switch round.Judge(park.Rounds(), now.word&robust.TIDMask, now.prev, now.next) {
-	case proc.Alive:
+	case now != last:
+		return park.Quiet // the owner has lived since the last look; to ask for it costs most of one
+	case round.Judge(park.Rounds(), now.word&robust.TIDMask, now.prev, now.next) == proc.Alive:
 		return park.Quiet
-	case proc.Unrecorded:
-		if now != last {
-			l.last = now
-			return park.Again
-		}
 	}
-	// E-M10: exactly the word that was judged. If it changed, so did the question.
+	// Dead; or Unrecorded, and this is the second look to find that. E-M10: exactly
+	// the word that was judged. If it changed, so did the question.
 	l.m.word.CompareAndSwap(now.word, robust.OwnerDied|now.word&robust.Waiters)
 	return park.Rouse
 }

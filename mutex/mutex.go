@@ -47,7 +47,10 @@ import (
 // becomes an orphan, and stays one until somebody has repaired it: see
 // OnOwnerDeath. A waiter learns of it typically within 1 ms, and at the latest
 // 100 ms after the kernel marked or destroyed the owner, plus scheduling delay.
-// A stopped or frozen owner is not dead.
+// (In a crowd, where 32 processes and more sleep on one mutex, a waiter that the
+// kernel did not tell looks for itself as seldom as every 0.4 s. All of them
+// together look more often than one alone would.) A stopped or frozen owner is not
+// dead.
 //
 // In the terminology of the Go memory model, extended to processes that share
 // the memory: the n'th Unlock synchronizes before the m'th Lock, TryLock or

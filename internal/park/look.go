@@ -1,23 +1,29 @@
 package park
 
 import (
+	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"interlock/futex"
 	"interlock/internal/sigbus"
 )
 
 // LookEvery is how often the words waited for are looked at; with more than
 // manyWords of them half as often. A loss that only the look repairs is repaired
-// within that: 100 ms are promised.
+// within one period, or within two if it takes a second look: 100 ms are promised.
+//
+// A process that looks costs about as much as it takes to wake one that sleeps, and
+// a thousand that wait for one word would do nothing else. So where more than few
+// processes sleep on each of the words that this one waits for, each looks less
+// often, and all of them together still more often than one alone would.
 const (
 	LookEvery = 40 * time.Millisecond
 	manyWords = 256
 
-	// lookAgain is when an owner is looked at for the second time who had not
-	// written down who it is. That takes a living one a few instructions.
-	lookAgain = 5 * time.Millisecond
+	few         = 16
+	mostStretch = 8 // times LookEvery
 )
 
 // Rounds counts the ticker's rounds: what was found out in one need not be
@@ -54,19 +60,29 @@ func tick() {
 			}
 		}
 		rounds.Add(1)
-		words, next := 0, LookEvery
+		words, crowd := 0, few*mostStretch
 		for i := range buckets {
 			heads = buckets[i].heads(heads[:0])
 			words += len(heads)
-			if lookAt(heads) {
-				next = lookAgain
-			}
+			crowd = lookAt(heads, crowd)
 		}
-		if words > manyWords && next == LookEvery {
-			next = 2 * LookEvery
-		}
-		t.Reset(next)
+		t.Reset(pause(words, crowd))
 	}
+}
+
+// pause is the time to the next round, given how many words are waited for and how
+// many sleep on the one with the fewest.
+func pause(words, crowd int) time.Duration {
+	switch stretch := time.Duration(crowd / few); {
+	case words == 0:
+		return LookEvery
+	case words > manyWords:
+		return 2 * LookEvery
+	case stretch > 1:
+		// A crowd that began to wait at one moment must not look at one moment.
+		return stretch * LookEvery * time.Duration(75+rand.IntN(50)) / 100
+	}
+	return LookEvery
 }
 
 // heads appends the oldest waiter of each queue: the others look when it is
@@ -81,34 +97,51 @@ func (b *bucket) heads(to []*Waiter) []*Waiter {
 	return to
 }
 
-// lookAt reports whether one of them should be looked at again soon.
-func lookAt(heads []*Waiter) (again bool) {
+// lookAt lets them look, and returns the smallest crowd so far.
+func lookAt(heads []*Waiter, crowd int) int {
 	for i, w := range heads {
-		switch w.lookOnce() {
+		found, n := w.lookOnce(crowd)
+		crowd = n
+		switch found {
 		case Rouse:
 			w.rouse()
-		case Again:
-			again = true
 		case Quiet:
 			w.demote()
 		}
 		heads[i] = nil
 	}
-	return again
+	return crowd
 }
 
 // lookOnce lets the primitive look, unless the waiter has left: its memory may
-// be unmapped by now. A fault counts as news: the waiter finds out for itself.
-func (w *Waiter) lookOnce() (found Finding) {
+// be unmapped by now. A fault counts as news: the waiter finds out for itself. It
+// also counts who sleeps there, up to most.
+func (w *Waiter) lookOnce(most int) (found Finding, crowd int) {
 	w.busy.Lock()
 	defer w.busy.Unlock()
 	if w.gone {
-		return Quiet
+		return Quiet, most
 	}
-	if guarded(func() bool { found = w.look(); return false }) {
-		return Rouse
+	crowd = most
+	if guarded(func() bool { found, crowd = w.look(), sleepers(w.word, most); return false }) {
+		return Rouse, crowd
 	}
-	return found
+	return found, crowd
+}
+
+// sleepers counts who sleeps on a word, up to most. One process has one sleeper there,
+// or one for each thread of a C program.
+func sleepers(word *atomic.Uint32, most int) int {
+	if most <= few {
+		return most // fewer make no difference
+	}
+	// Moving them to where they are, the kernel only counts them. A word that
+	// changes while it does is one that is seen to.
+	n, err := futex.Requeue(word, word.Load(), 0, word, most)
+	if err != nil {
+		return few
+	}
+	return n
 }
 
 // guarded is f, or true if f faults.

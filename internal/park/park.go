@@ -52,7 +52,6 @@ type Finding int
 const (
 	Quiet Finding = iota // nothing to do
 	Rouse                // the waiter should examine the word too
-	Again                // to be looked at again soon
 )
 
 // RouseIf is Rouse or Quiet.

@@ -157,7 +157,7 @@ var wakeMutants = []Mutant{
 		Bug:        "nobody looks at the words slept on: a wake that died with its receiver stays lost (P-M2)",
 		Run:        runDead,
 		Everywhere: []string{"Unlock: a sleeper", "-every", "20", "-failures", "1"},
-		Edits:      []Edit{{"internal/park/look.go", "switch w.lookOnce() {", "switch w.lookOnce() & 0 {"}},
+		Edits:      []Edit{{"internal/park/look.go", "switch found {", "switch found & 0 {"}},
 	},
 	{
 		Name:       "heir-forgets-waiters",
