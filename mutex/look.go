@@ -44,13 +44,20 @@ func (l *looker) look() park.Finding {
 		return park.Rouse // INV-M7 has not helped so far
 	case now.word&robust.Waiters == 0:
 		return park.Rouse
-	case now != last:
-		return park.Quiet // the owner has lived since the last look; to ask for it costs most of one
-	case round.Judge(park.Rounds(), now.word&robust.TIDMask, now.prev, now.next) == proc.Alive:
+	case now != last && !proc.IsUnlinked(now.prev):
+		// The owner has lived since the last look, and to ask for it costs most of one.
+		// (One whose death the kernel will not mark is asked for at once.)
 		return park.Quiet
 	}
-	// Dead; or Unrecorded, and this is the second look to find that. E-M10: exactly
-	// the word that was judged. If it changed, so did the question.
+	switch round.Judge(park.Rounds(), now.word&robust.TIDMask, now.prev, now.next) {
+	case proc.Alive:
+		return park.Quiet
+	case proc.Unrecorded:
+		if now != last {
+			return park.Quiet // the next look will find the same
+		}
+	}
+	// E-M10: exactly the word that was judged. If it changed, so did the question.
 	l.m.word.CompareAndSwap(now.word, robust.OwnerDied|now.word&robust.Waiters)
 	return park.Rouse
 }

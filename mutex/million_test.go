@@ -23,7 +23,7 @@ const (
 	aMillion   = 1_000_000
 	atOnce     = 4 // mutexes that a worker holds at once
 	maxThreads = 16
-	maxPrivate = 16 << 20 // twice as much as there should be
+	maxPrivate = 8 << 20
 )
 
 // A ward is what one of the million guards.

@@ -46,6 +46,11 @@ type node struct{ before, after uintptr } // words' addresses; 0 is the head
 // amd64 and arm64, also under the race detector.
 var distances = [...]uintptr{1 << 45, 1 << 44, 1 << 46, 1 << 40}
 
+// mostPages is how many shadow pages there may be: a process that uses locks all over
+// a large table shall not spend more than 6 MiB on the few that the kernel can visit.
+// The first robust.ListLimit locks of a table need far fewer, wherever they are dense.
+const mostPages = 1536
+
 // recent remembers words known to be linked, so that a lock that alternates
 // between processes need not take links.mu each time.
 var recent [1024]atomic.Uintptr
@@ -56,7 +61,7 @@ func recentSlot(addr uintptr) *atomic.Uintptr {
 
 // Link makes sure that the kernel will visit the word at addr when this
 // process dies, and reports whether it will. It will not beyond the kernel's
-// limit of entries (P-K1), for memory that has no room for its shadow, and
+// limit of entries (P-K1) or mostPages, for memory that has no room for its shadow, and
 // where robust lists are refused.
 func Link(addr uintptr) bool {
 	if recentSlot(addr).Load() == addr {
@@ -122,6 +127,9 @@ func shadow(addr uintptr) bool {
 		}
 		page := (addr - d) &^ (pageSize - 1)
 		if links.pages[page] == 0 {
+			if len(links.pages) >= mostPages {
+				return false
+			}
 			if _, err := mapPage(page); err != nil {
 				continue
 			}
