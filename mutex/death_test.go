@@ -29,7 +29,8 @@ import (
 func orphaned(m *Mutex) bool { return m.word.Load()&robust.OwnerDied != 0 }
 
 func TestTwoHundredKilledHoldersInARow(t *testing.T) {
-	const kills, whole = 200, 3
+	const whole = 3
+	kills := proctest.Scaled(200, 50)
 	f, b := newBoard(t)
 	waiter := startPeer(t, f)
 	waiter.do("repair ok", "ok")
@@ -51,7 +52,7 @@ func TestTwoHundredKilledHoldersInARow(t *testing.T) {
 	if d := worst(took); proctest.TooLate(d) {
 		t.Errorf("the worst recovery took %v", d)
 	}
-	if want := uint64(kills * (whole + 2)); b.count != want || b.repair != kills || b.before != kills || b.after != kills {
+	if want, n := uint64(kills*(whole+2)), uint64(kills); b.count != want || b.repair != n || b.before != n || b.after != n {
 		t.Errorf("count %d, want %d; %d repairs; torn pair %d, %d; all want %d", b.count, want, b.repair, b.before, b.after, kills)
 	}
 }

@@ -61,8 +61,8 @@ func tick() {
 		}
 		rounds.Add(1)
 		words, crowd := 0, few*mostStretch
-		for i := range buckets {
-			heads = buckets[i].heads(heads[:0])
+		for b := range occupiedBuckets {
+			heads = b.heads(heads[:0])
 			words += len(heads)
 			crowd = lookAt(heads, crowd)
 		}

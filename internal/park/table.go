@@ -2,6 +2,7 @@ package park
 
 import (
 	"fmt"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,32 @@ type bucket struct {
 
 var buckets [1 << bucketBits]bucket
 
+// occupied has a bit for each bucket with a queue, so that the ticker need not visit
+// the others: of 1,024, mostly one or two have any. Who sets or clears a bit has the
+// bucket's lock.
+var occupied [(1<<bucketBits + 63) / 64]atomic.Uint64
+
+// note is called when b has got its first queue, or has lost its last one.
+func (b *bucket) note(word *atomic.Uint32) {
+	i := number(key(word))
+	if bit := uint64(1) << (i % 64); b.queues != nil {
+		occupied[i/64].Or(bit)
+	} else {
+		occupied[i/64].And(^bit)
+	}
+}
+
+// occupiedBuckets goes through those that have queues.
+func occupiedBuckets(yield func(*bucket) bool) {
+	for i := range occupied {
+		for set := occupied[i].Load(); set != 0; set &= set - 1 {
+			if !yield(&buckets[64*i+bits.TrailingZeros64(set)]) {
+				return
+			}
+		}
+	}
+}
+
 // queue is who waits for one word, in order of arrival. Guarded by its bucket.
 type queue struct {
 	word           *atomic.Uint32
@@ -48,8 +75,10 @@ var waiting atomic.Int64
 // BucketAt is where those wait who wait for the word at an address. Words of one
 // page are spread by the low bits, words at one offset of many pages by the others.
 func BucketAt(addr uintptr) *bucket {
-	return &buckets[(addr>>3^addr>>12)%(1<<bucketBits)]
+	return &buckets[number(addr)]
 }
+
+func number(addr uintptr) uintptr { return (addr>>3 ^ addr>>12) % (1 << bucketBits) }
 
 func bucketOf(word *atomic.Uint32) *bucket { return BucketAt(key(word)) }
 
@@ -75,6 +104,7 @@ func (b *bucket) drop(q *queue) {
 		at = &(*at).next
 	}
 	*at = q.next
+	b.note(q.word)
 }
 
 func (b *bucket) enqueue(w *Waiter, k kind) {
@@ -82,6 +112,7 @@ func (b *bucket) enqueue(w *Waiter, k kind) {
 	if q == nil {
 		q = &queue{word: w.word, bucket: b, next: b.queues, kind: k}
 		b.queues = q
+		b.note(w.word)
 	}
 	w.queue, w.older = q, q.newest
 	if q.newest == nil {
@@ -164,8 +195,8 @@ func init() { region.Register(tenant{}) }
 type tenant struct{}
 
 func (tenant) Busy(lo, hi uintptr) error {
-	for i := range buckets {
-		if addr := buckets[i].in(lo, hi); addr != 0 {
+	for b := range occupiedBuckets {
+		if addr := b.in(lo, hi); addr != 0 {
 			return fmt.Errorf("goroutines of this process wait at offset %#x: %w", addr-lo, region.ErrBusy)
 		}
 	}

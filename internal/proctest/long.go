@@ -26,10 +26,10 @@ func Lasts(t testing.TB, short, long time.Duration) time.Duration {
 func Long() bool { return os.Getenv(envLong) != "" }
 
 // Scaled is a number of goroutines or rounds: less is as good under the race
-// detector, which costs ten times the time and memory.
-func Scaled(n, underRace int) int {
-	if race.Enabled {
-		return underRace
+// detector, which costs ten times the time and memory, and under an emulator.
+func Scaled(n, slow int) int {
+	if race.Enabled || Emulated() {
+		return slow
 	}
 	return n
 }

@@ -13,6 +13,9 @@ import (
 // exitHang is the exit status of a run that a watchdog ended.
 const exitHang = 3
 
+// slowEmulator is how many times slower an emulated process starts, or more.
+const slowEmulator = 5
+
 // noAnswer is how long a chapter of its report may take.
 const noAnswer = 20 * time.Second
 
@@ -21,6 +24,9 @@ const noAnswer = 20 * time.Second
 // this process's goroutines, and of each child its threads and its goroutines. A
 // hang in a lock cannot be failed politely: the test's goroutine is in it.
 func Watchdog(t testing.TB, d time.Duration, describe func() string) {
+	if Emulated() {
+		d *= slowEmulator
+	}
 	timer := time.AfterFunc(d, func() {
 		fmt.Fprintf(os.Stderr, "proctest: HANG: %s is not over after %v\n", t.Name(), d)
 		say("described by the test", describe)

@@ -45,6 +45,22 @@ func (x *word[T]) Add(delta T) T {
 	return x.v
 }
 
+func (x *word[T]) Or(mask T) (old T) {
+	sim.Before(x.addr())
+	old = x.v
+	x.v |= mask
+	sim.Changed(x.addr(), "sets bits of", uint64(old), uint64(x.v))
+	return old
+}
+
+func (x *word[T]) And(mask T) (old T) {
+	sim.Before(x.addr())
+	old = x.v
+	x.v &= mask
+	sim.Changed(x.addr(), "clears bits of", uint64(old), uint64(x.v))
+	return old
+}
+
 func (x *word[T]) CompareAndSwap(old, v T) bool {
 	sim.Before(x.addr())
 	if was := x.v; was != old {
