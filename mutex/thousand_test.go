@@ -156,6 +156,7 @@ func exact(t *testing.T, a *thousand, n int, kills uint64) {
 }
 
 func TestWhatAWaitingProcessCosts(t *testing.T) {
+	proctest.SkipEmulated(t, "it is the emulator that takes the time")
 	few, crowd := waitingCosts(t, 10), waitingCosts(t, 80)
 	if few > 0.1 {
 		t.Error("that is ten times too much")

@@ -282,7 +282,7 @@ func (c *crew) allReady() bool {
 // read of it in /proc, again and again.)
 const (
 	slowly    = 100 * time.Millisecond
-	tooSlowly = 45 * time.Second
+	tooSlowly = 2 * time.Minute
 )
 
 // slow says whether the machine takes its time to end a worker that was killed, or to
