@@ -22,7 +22,6 @@ import (
 type looker struct {
 	m      *Mutex
 	sleeps atomic.Bool // the waiter is to sleep whoever holds m: see queue
-	last   snapshot    // of the look before
 }
 
 type snapshot struct {
@@ -30,13 +29,40 @@ type snapshot struct {
 	prev, next uint64
 }
 
-// round is this process's ticker's: looks run one after the other.
-var round proc.Round
+// What the rounds before this one found is for the ticker alone: looks run one after
+// the other.
+var (
+	round proc.Round
+	seen  sightings
+)
+
+// sightings are the words of the round before and of this one. They are not the
+// looker's, since who waits for a short time, again and again, has a new one each time.
+type sightings struct {
+	round        uint32
+	before, here map[*Mutex]snapshot
+}
+
+// again reports whether m is as it was a round ago.
+func (s *sightings) again(m *Mutex, now snapshot) bool {
+	if r := park.Rounds(); r != s.round || s.here == nil {
+		if s.before, s.here = s.here, s.before; r != s.round+1 {
+			clear(s.before) // of a time when others waited
+		}
+		if clear(s.here); s.here == nil {
+			s.here = make(map[*Mutex]snapshot)
+		}
+		s.round = r
+	}
+	s.here[m] = now
+	last, ok := s.before[m]
+	return ok && last == now
+}
 
 // look runs on the ticker.
 func (l *looker) look() park.Finding {
-	now, last := l.m.snapshot(), l.last
-	l.last = now
+	now := l.m.snapshot()
+	again := seen.again(l.m, now)
 	switch {
 	case now.word&robust.TIDMask == 0, now.word&robust.OwnerDied != 0, l.m.owner.Load() == notRecoverable:
 		return park.Rouse
@@ -44,7 +70,7 @@ func (l *looker) look() park.Finding {
 		return park.Rouse // INV-M7 has not helped so far
 	case now.word&robust.Waiters == 0:
 		return park.Rouse
-	case now != last && !proc.IsUnlinked(now.prev):
+	case !again && !proc.IsUnlinked(now.prev):
 		// The owner has lived since the last look, and to ask for it costs most of one.
 		// (One whose death the kernel will not mark is asked for at once.)
 		return park.Quiet
@@ -53,7 +79,7 @@ func (l *looker) look() park.Finding {
 	case proc.Alive:
 		return park.Quiet
 	case proc.Unrecorded:
-		if now != last {
+		if !again {
 			return park.Quiet // the next look will find the same
 		}
 	}

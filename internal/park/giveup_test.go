@@ -141,6 +141,7 @@ func measure(t *testing.T, w wait, x proctest.Circumstance, rounds int) proctest
 }
 
 func TestGivingUpIsPrompt(t *testing.T) { // T14, T44, T88, P-K13
+	proctest.SkipEmulated(t, "nothing is prompt")
 	const promise = time.Millisecond
 	rounds := proctest.Scaled(100, 30)
 	if proctest.Lasts(t, time.Second, time.Minute) == time.Minute {
