@@ -50,6 +50,10 @@ type Plan struct {
 	Quiet     time.Duration
 	OnlyTraps bool
 
+	// Unvisited says that an orphan may have to wait until somebody happens to come for it:
+	// how long that takes is no promise of the library's.
+	Unvisited bool
+
 	// MostKills bounds the kills a second, whatever was asked for; 0: it does not.
 	MostKills float64
 
@@ -172,6 +176,7 @@ func All() []*Plan {
 		lostUpdate(),
 		handoffPlan(),
 		mutexPlan(),
+		bankPlan(),
 		semaphorePlan(),
 		condvarPlan(),
 		seqlockPlan(),
