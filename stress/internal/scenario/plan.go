@@ -180,6 +180,7 @@ func All() []*Plan {
 		semaphorePlan(),
 		condvarPlan(),
 		seqlockPlan(),
+		readMostlyPlan(),
 		segmentPlan(),
 		deadWaiterPlan(),
 		herdPlan(),
