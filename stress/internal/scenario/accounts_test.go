@@ -203,7 +203,7 @@ func TestRingRepairFromEveryPoint(t *testing.T) {
 	for _, kind := range []uint64{ringPush, ringPop} {
 		for killAt := range 6 {
 			a := newArena(t, p, 2, 1)
-			r := arena.At[ringArea](a.Scenario(), 0)
+			r := arena.At[condArea](a.Scenario(), 0)
 			producer, consumer := NewWorker(a, 0, 1).Lane(0), NewWorker(a, 1, 1).Lane(0)
 			r.Ring[0], r.Tail = 1, 1 // lane 0's item 1
 			producer.Rec[recPushed].Store(1)
@@ -258,7 +258,7 @@ func TestRingRepairFromEveryPoint(t *testing.T) {
 // An item lost, doubled or out of order is seen when it is popped.
 func TestRingOrder(t *testing.T) {
 	a := newArena(t, condvarPlan(), 2, 1)
-	r := arena.At[ringArea](a.Scenario(), 0)
+	r := arena.At[condArea](a.Scenario(), 0)
 	l := NewWorker(a, 1, 1).Lane(0)
 	a.Lane(0, 0).Rec[recPopped].Store(4)
 	if r.checked(l, 5); a.Faults.Load() != 0 {

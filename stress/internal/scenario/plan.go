@@ -179,6 +179,7 @@ func All() []*Plan {
 		bankPlan(),
 		semaphorePlan(),
 		condvarPlan(),
+		ringPlan(),
 		seqlockPlan(),
 		readMostlyPlan(),
 		segmentPlan(),

@@ -139,22 +139,29 @@ func (s *semArea) visit(l *Lane, acquire func(l *Lane) bool, stay time.Duration)
 	return nil
 }
 
-// acquire takes a permit in one of the ways there are; false: it has none.
-func (s *semArea) acquire(l *Lane) bool {
+// acquire takes a permit; false: it has none.
+func (s *semArea) acquire(l *Lane) bool { return l.permit(&s.Sem) }
+
+// permit takes a permit in one of the ways there are; false: it has none. The look whether
+// it is time to leave comes after the context: one that is made later nobody cancels.
+func (l *Lane) permit(s *semaphore.Semaphore) bool {
 	ctx := l.W.Context()
+	if l.Stopping() {
+		return false
+	}
 	switch l.Rand.Uint32N(32) {
 	case 0:
-		return s.Sem.TryAcquire()
+		return s.TryAcquire()
 	case 1:
 		short, cancel := context.WithTimeout(ctx, time.Duration(l.Rand.Int64N(int64(time.Millisecond))))
 		defer cancel()
 		ctx = short
 	}
-	return s.acquired(l, ctx, s.Sem.Acquire(ctx))
+	return l.acquired(ctx, s.Acquire(ctx))
 }
 
 // acquired says whether an Acquire that returned err took a permit.
-func (s *semArea) acquired(l *Lane, ctx context.Context, err error) bool {
+func (l *Lane) acquired(ctx context.Context, err error) bool {
 	if err != nil && ctx.Err() == nil {
 		l.Fault("semaphore: Acquire failed although its context was not done: %v", err)
 	}
@@ -206,34 +213,48 @@ func conductSemaphore(st Stage) {
 	}
 }
 
-// recount compares the value with what it must be and restores the permits of
-// the dead. Everybody is parked and holds none. It computes what is missing
-// from the value itself; adding one back per death would be a guess (P-S4).
+// recount judges the permits. Everybody is parked and holds none.
 func (s *semArea) recount(a *arena.Arena) {
-	permits, value := s.Permits.Load(), uint64(s.Sem.Value())
-	certain, ambiguous := s.Certain.Load(), s.Ambiguous.Load()
-	if value+certain > permits || value+certain+ambiguous < permits {
-		a.Fault(-1, "semaphore: %d permits at rest; %d in all, %d died with their holders, %d perhaps: expected %d to %d",
-			value, permits, certain, ambiguous, int64(permits-certain)-int64(ambiguous), permits-certain)
-	}
-	// Who does not sleep has taken back that he does, unless he died asleep.
-	if counted, dead := uint64(arena.Word(&s.Sem, 1)), s.Asleep.Load(); counted > dead {
-		a.Fault(-1, "semaphore: nobody waits, but %d are counted as waiting; at most %d died so", counted, dead)
-	}
-	if ambiguous == 0 {
+	n := tally{s.Permits.Load(), s.Certain.Load(), s.Ambiguous.Load(), s.Asleep.Load()}
+	s.Lost.Add(n.recount(a, "semaphore", &s.Sem))
+	if n.ambiguous == 0 {
 		s.Exact.Add(1)
 	} else {
 		s.Bounds.Add(1)
 	}
-	for ; value < permits; value++ {
-		if err := s.Sem.Release(); err != nil {
-			a.Fault(-1, "semaphore: restoring a permit: %v", err)
-			return
-		}
-		s.Lost.Add(1)
-	}
 	s.Certain.Store(0)
 	s.Ambiguous.Store(0)
+}
+
+// tally is what is known of a semaphore when nobody uses it.
+type tally struct {
+	permits   uint64 // that there should be
+	certain   uint64 // that died since the last recount
+	ambiguous uint64 // that perhaps died since then
+	asleep    uint64 // dead, since the beginning, who may have been counted as waiting
+}
+
+// recount compares the value with what it must be and restores the permits of
+// the dead. It computes what is missing from the value itself; adding one back
+// per death would be a guess (P-S4).
+func (n tally) recount(a *arena.Arena, what string, s *semaphore.Semaphore) (restored uint64) {
+	value := uint64(s.Value())
+	if value+n.certain > n.permits || value+n.certain+n.ambiguous < n.permits {
+		a.Fault(-1, "%s: %d permits at rest; %d in all, %d died with their holders, %d perhaps: expected %d to %d",
+			what, value, n.permits, n.certain, n.ambiguous, int64(n.permits-n.certain-n.ambiguous), int64(n.permits-n.certain))
+	}
+	// Who does not sleep has taken back that he does, unless he died asleep.
+	if counted := uint64(arena.Word(s, 1)); counted > n.asleep {
+		a.Fault(-1, "%s: nobody waits, but %d are counted as waiting; at most %d died so", what, counted, n.asleep)
+	}
+	for ; value < n.permits; value++ {
+		if err := s.Release(); err != nil {
+			a.Fault(-1, "%s: restoring a permit: %v", what, err)
+			break
+		}
+		restored++
+	}
+	return restored
 }
 
 // settle takes a dead worker's lanes into the accounts and frees their rooms:

@@ -216,7 +216,7 @@ func (t *timeoutsArea) lock(l *Lane) error {
 func (t *timeoutsArea) acquire(l *Lane) bool {
 	return nil == t.limited(l, onSemaphore, false, l.W.Context(), func(ctx context.Context) error {
 		err := t.S.Sem.Acquire(ctx)
-		t.S.acquired(l, ctx, err)
+		l.acquired(ctx, err)
 		return err
 	})
 }

@@ -68,12 +68,15 @@ func (w *Worker) renew() context.Context {
 	return p.ctx
 }
 
+// rouse ends the waits that have a Context of now.
+func (w *Worker) rouse() { w.ctx.Load().cancel() }
+
 // Watch follows the supervisor's phases until it is time to leave.
 func (w *Worker) Watch(nudge func()) {
 	for {
 		switch w.Arena.Phase.Load() {
 		case arena.PhasePause:
-			w.ctx.Load().cancel()
+			w.rouse()
 		case arena.PhaseStop:
 			if nudge != nil {
 				nudge()
