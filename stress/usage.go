@@ -15,7 +15,7 @@ const overview = `stress tries to break interlock's primitives: real processes, 
 kill -9 at any instruction, and for each scenario a model of what must hold.
 
 Usage:
-  stress                          every scenario, about 17 s
+  stress                          every scenario, about 22 s
   stress run [NAME…|all] [flags]  the named ones ('seg*' works); flags before or after the names
   stress list                     the scenarios
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
@@ -115,8 +115,8 @@ The verdict line:
   4 processes of 8 goroutines; 212 workers killed, 98 times with the lock held, so that
   a survivor had to repair; worst time from kill(2) to the beginning of a repair.
 
-The latencies (stress run): wait is from the call to having it (seqlock: a Load), hold
-  from having it to having given it away (seqlock: a Store), of every 16th operation;
+The latencies (stress run): wait is from the call to having it (seqlock, read-mostly:
+  a Load), hold from having it to having given it away (there: a Store or an Update), of every 16th operation;
   recovery is from kill(2) to the beginning of the repair, of every death. Of all workers
   together, those that were killed included.
   The same -seed makes the same random decisions; the kernel's schedule is its own.

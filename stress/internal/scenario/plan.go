@@ -184,6 +184,7 @@ func All() []*Plan {
 		readMostlyPlan(),
 		segmentPlan(),
 		deadWaiterPlan(),
+		chainPlan(),
 		herdPlan(),
 		timeoutsPlan(),
 		interopPlan(),

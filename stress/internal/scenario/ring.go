@@ -68,7 +68,7 @@ func ringPlan() *Plan {
 		Name:     "ring",
 		About:    "a bounded buffer over two semaphores: each item exactly once and in order, and a permit for each place and each item",
 		Labels:   []string{"journal open", "half changed", "not unlocked", "item in hand", "has a permit", "giving the other"},
-		Duration: 1100 * time.Millisecond,
+		Duration: time.Second,
 		Shape:    Shape{Procs: 4, Lanes: 4},
 		Least:    Shape{Procs: 2, Lanes: 1},
 		Traps:    []uint32{labelRingPermit, labelRingOpen, labelRingHalf, labelRingDone, labelRingGiving, labelRingUsing},

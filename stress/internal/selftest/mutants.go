@@ -28,6 +28,7 @@ var (
 	runMutex     = []string{"mutex", "-duration", "3s", "-hang", "2s"}
 	runStopped   = []string{"mutex", "-duration", "5s", "-hang", "2s", "-kill", "0", "-stop", "40"}
 	runHandoff   = []string{"handoff", "-duration", "4s", "-hang", "2s"}
+	runChain     = []string{"chain", "-duration", "3s", "-hang", "2s"}
 	runDead      = []string{"dead-waiter", "-duration", "3s", "-hang", "2s"}
 	runSemaphore = []string{"semaphore", "-duration", "3s", "-hang", "2s"}
 	runPair      = []string{"condvar", "-duration", "3s", "-hang", "2s", "-procs", "2", "-goroutines", "1", "-kill", "0"}
@@ -99,6 +100,12 @@ var mutexMutants = []Mutant{
 		Run:        runMutex,
 		Everywhere: []string{"Lock: alone", "-every", "2", "-failures", "1"},
 		Edits:      []Edit{{"mutex/word.go", "\t\tm.prev.Store(prev)\n\t\tif last", "\t\tif last"}},
+	},
+	{
+		Name:  "nameless-heir",
+		Bug:   "who takes over from a dead owner does not write down who it is",
+		Run:   runChain,
+		Edits: []Edit{{"mutex/orphan.go", "\tm.record() // not before", "\t// not before"}},
 	},
 }
 
