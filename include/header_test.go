@@ -63,7 +63,8 @@ void writer(struct price *p, uint64_t *from) { ilk_seqlock_write_(&p->lock, from
 	for function, want := range map[string][]string{
 		// the sequence, the two words, the barrier, the sequence
 		"reader": {`ldar\s+x\d+, \[x0\]`, `ldr\s`, `ldr\s`, `dmb\s+ishld`, `ldr\s+x\d+, \[x0\]`},
-		"writer": {`str\s+x\d+, \[x0\]`, `dmb\s+ish\b`, `str\s`, `str\s`, `stlr\s+x\d+, \[x0\]`},
+		// and who sees the sequence odd sees the mutex taken (INV-Q2): stlr, not str
+		"writer": {`stlr\s+x\d+, \[x0\]`, `dmb\s+ish\b`, `str\s`, `str\s`, `stlr\s+x\d+, \[x0\]`},
 	} {
 		_, code, _ := strings.Cut(string(out), "<"+function+">:")
 		code, _, _ = strings.Cut(code, "\n\n")

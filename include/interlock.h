@@ -81,6 +81,9 @@ static inline struct timespec ilk_in_ms(long ms)
 	if (t.tv_nsec >= 1000000000L) {
 		t.tv_sec++;
 		t.tv_nsec -= 1000000000L;
+	} else if (t.tv_nsec < 0) { /* glibc refuses that with EINVAL */
+		t.tv_sec--;
+		t.tv_nsec += 1000000000L;
 	}
 	return t;
 }
@@ -170,7 +173,9 @@ static inline int ilk_mutex_init(struct ilk_mutex *m)
  * Use it rather than pthread_mutex_lock, which sleeps on when the wake it waits for has
  * died, and takes a condemned mutex for an orphan if somebody died who had just learned
  * that it is condemned; and, with a deadline in the past, rather than
- * pthread_mutex_trylock, which keeps a condemned mutex. */
+ * pthread_mutex_trylock, which keeps a condemned mutex. That mistake about the condemned
+ * it can still make itself if it was asleep when the mutex was condemned, and the one
+ * woken before it died before it let go: a few instructions of that one's. */
 static inline int ilk_mutex_lock(struct ilk_mutex *m, const struct timespec *deadline)
 {
 	int err = ilk_mutex_init(m);
@@ -354,10 +359,11 @@ static inline int ilk_enter_(struct ilk_mutex *mu, const struct timespec *deadli
 }
 
 /* E-Q1, E-Q3. The fence keeps the stores to the value behind the odd sequence: a
- * release store alone would not (P-Q3). */
+ * release store alone would not (P-Q3). The release keeps the odd sequence behind the
+ * mutex's word: who saw it first would take the writer for dead (INV-Q2). */
 static inline void ilk_begin_(uint64_t *seq, uint64_t odd)
 {
-	__atomic_store_n(seq, odd, __ATOMIC_RELAXED);
+	__atomic_store_n(seq, odd, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
@@ -612,7 +618,7 @@ static inline int ilk_check_(struct ilk_segment *seg, const struct ilk_header *h
 		return ilk_refuse_(seg, ILK_ERR_TRUNCATED, "shorter than its header");
 	if (h->state != ILK_STATE_READY)
 		return ilk_refuse_(seg, ILK_ERR_NOT_READY, "not finished: its maker died");
-	if (h->size > (uint64_t)length - ILK_PAYLOAD)
+	if (length < ILK_PAYLOAD || h->size > (uint64_t)length - ILK_PAYLOAD) /* cut since it was read, perhaps */
 		return ilk_refuse_(seg, ILK_ERR_TRUNCATED, "shorter than its header says");
 	if (h->payload != ILK_PAYLOAD || h->word != ILK_WORD || strncmp(h->arch, ILK_ARCH, sizeof h->arch) != 0)
 		return ilk_refuse_(seg, ILK_ERR_LAYOUT, "made by a program for another architecture");

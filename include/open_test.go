@@ -94,6 +94,15 @@ func TestWhatShareRefusesIsRefused(t *testing.T) {
 	}
 }
 
+// What is shorter than a header by now is not long beyond measure.
+func TestAFileCutWhileItIsOpenedIsRefused(t *testing.T) {
+	d := newDesk(t, "C")
+	size := int(reflect.TypeFor[board]().Size())
+	d.peer(t).do(fmt.Sprint("shrunk ", layout.PayloadOffset+size), "ok",
+		fmt.Sprint("shrunk ", layout.PayloadOffset+size-1), "truncated",
+		"shrunk 1000", "truncated", "shrunk 0", "truncated")
+}
+
 // shareWithout opens and closes.
 func shareWithout(name string) (ok bool, err error) {
 	_, seg, err := shm.Share[board](context.Background(), name, nil)

@@ -11,6 +11,7 @@ import (
 	"interlock/internal/proctest"
 	"interlock/internal/robust"
 	"interlock/mutex"
+	"interlock/shm"
 )
 
 // await waits once in Go, and says what WaitContext returned.
@@ -133,6 +134,18 @@ func TestDeadlinesEndWaits(t *testing.T) {
 	})
 }
 
+// A deadline in the past is what the header has in place of trylock: however long past,
+// and whatever the clock shows beyond its seconds.
+func TestADeadlineInThePastIsATimeOut(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		p := d.peer(t)
+		d.Mu.Lock()
+		p.do("past 2000", "ETIMEDOUT")
+		d.Mu.Unlock()
+		p.do("lock -1500", "ok", "unlock", "ok")
+	})
+}
+
 // The look of the header: nobody wakes these waiters. P-M1, P-C3.
 func TestWakesThatDiedAreMadeUpFor(t *testing.T) {
 	each(t, func(t *testing.T, d desk) {
@@ -245,6 +258,44 @@ func TestCondemnedStaysCondemned(t *testing.T) {
 		t.Log("pthread_mutex_lock takes a condemned mutex whose last locker died for an orphan")
 		p.do("unlock", "ok") // unrepaired: condemned again
 		condemned()
+	})
+}
+
+func init() {
+	proctest.Register("locker", func(c *proctest.Child) {
+		b, seg, err := shm.Share[board](context.Background(), c.Args[0], nil)
+		c.Check(err)
+		defer seg.Close()
+		c.Say("ready")
+		if err := b.Mu.LockContext(context.Background()); errors.Is(err, mutex.ErrNotRecoverable) {
+			c.Say("ENOTRECOVERABLE")
+		} else {
+			c.Say(fmt.Sprint(err))
+		}
+	})
+}
+
+// What the header cannot promise: asleep in pthread_mutex_clocklock it does not see that
+// the mutex was condemned meanwhile, if the first to learn of it died with the word. Go,
+// which looks after its sleep too, does.
+func TestACondemnedMutexIsAnOrphanToASleeperInC(t *testing.T) {
+	each(t, func(t *testing.T, d desk) {
+		holder, p := d.peer(t), d.peer(t)
+		holder.do("lock", "ok")
+		locker := proctest.Start(t, "locker", proctest.Args(d.name))
+		locker.Expect("ready")
+		proctest.AwaitSleepers(t, locker.Pid, 1)
+		condemnAndDie(&d.Mu)
+		locker.Expect("ENOTRECOVERABLE")
+
+		setWord(&d.Mu, 0)
+		setOwner(&d.Mu, 0)
+		holder = d.peer(t)
+		holder.do("lock", "ok")
+		p.asleep(t, "lock")
+		condemnAndDie(&d.Mu)
+		p.Expect("EOWNERDEAD")
+		p.do("unlock", "ok", "lock", "ENOTRECOVERABLE") // unrepaired: condemned again
 	})
 }
 

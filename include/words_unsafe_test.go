@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"interlock/condvar"
+	"interlock/futex"
 	"interlock/internal/proc"
 	"interlock/internal/robust"
 	"interlock/mutex"
@@ -32,6 +33,21 @@ func setKind(m *mutex.Mutex, kind uint32) {
 
 func setWord(m *mutex.Mutex, v uint32) {
 	at[atomic.Uint32](unsafe.Pointer(m), robust.OffWord).Store(v)
+}
+
+func setOwner(m *mutex.Mutex, v uint32) {
+	at[atomic.Uint32](unsafe.Pointer(m), robust.OffOwner).Store(v)
+}
+
+// condemnAndDie is what is left when a holder has condemned m (E-M9) and the first locker
+// to learn of it was killed before it let go: E-M6. The kernel wakes one.
+func condemnAndDie(m *mutex.Mutex) {
+	setOwner(m, robust.NotRecoverable)
+	w := at[atomic.Uint32](unsafe.Pointer(m), robust.OffWord)
+	w.Store(robust.OwnerDied | robust.Waiters)
+	if n, err := futex.Wake(w, 1); n != 1 || err != nil {
+		panic("nobody slept")
+	}
 }
 
 // release is what is left of an Unlock whose process was killed before the wake: E-M5.

@@ -140,6 +140,29 @@ static int turns(int n)
 	return err ? err : ilk_mutex_unlock(&b->mu);
 }
 
+/* past locks what somebody else holds, with n deadlines from now to two seconds ago. */
+static int past(int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct timespec until = ilk_in_ms(-(2000L * i / n));
+		int err = ilk_mutex_lock(&b->mu, &until);
+		if (err != ETIMEDOUT)
+			return err;
+	}
+	return ETIMEDOUT;
+}
+
+/* shrunk checks the segment as if its file were so long by now: somebody cut it between
+ * the read of the header and the look at the length. */
+static int shrunk(int length)
+{
+	struct ilk_header h;
+	char layout[40];
+	memcpy(&h, seg.map, sizeof h);
+	snprintf(layout, sizeof layout, "0x%llx", (unsigned long long)h.fingerprint);
+	return ilk_check_(&seg, &h, sizeof h, length, sizeof(struct board), layout, 0);
+}
+
 /* ---- seqlocks ---- */
 
 static void add_one(void *copy, void *arg)
@@ -233,6 +256,10 @@ static int order(const char *line)
 		err = ilk_seqlock_store(&b->price.lock, &q, sizeof q, NULL);
 		return err ? err : ilk_doublebuffer_store(&b->table.lock, &q, sizeof q, NULL);
 	}
+	if (sscanf(line, "past %d", &x) == 1)
+		return past(x);
+	if (sscanf(line, "shrunk %d", &x) == 1)
+		return shrunk(x);
 	if (sscanf(line, "updates %d", &x) == 1)
 		return updates(x);
 	if (sscanf(line, "turns %d", &x) == 1)
