@@ -27,6 +27,8 @@ type interopArea struct {
 	RepairsGo   atomic.Uint64
 	RepairsC    atomic.Uint64
 	Torn        atomic.Uint64 // values that a dead writer left so
+	Tickets     atomic.Uint64 // what one waits for in a calm piece; changed under Mu
+	Calm        atomic.Uint64 // such pieces
 	Program     [64]byte      // the C worker's
 	Price       seqlock.Seqlock[large]
 	Table       seqlock.DoubleBuffer[large]
@@ -73,7 +75,8 @@ func interopPlan() *Plan {
 			s.Mu.OnOwnerDeath(func(int) error { return s.repair(w) })
 			return Body{Step: s.step, Nudge: s.nudge}, nil
 		},
-		Check: checkInterop,
+		Conduct: func(st Stage) { arena.At[interopArea](st.Arena().Scenario(), 0).conduct(st) },
+		Check:   checkInterop,
 		Words: func(a *arena.Arena) []Word {
 			s := arena.At[interopArea](a.Scenario(), 0)
 			return []Word{
@@ -81,6 +84,7 @@ func interopPlan() *Plan {
 				{"made", condWord(&s.Made)},
 				{"taken", condWord(&s.Taken)},
 				{"tokens", fmt.Sprintf("%d made, %d taken", s.N[0], s.N[1])},
+				{"tickets", fmt.Sprint(s.Tickets.Load())},
 			}
 		},
 	}
@@ -225,7 +229,7 @@ func checkInterop(a *arena.Arena, f *Findings) {
 	if byC == 0 {
 		f.Faults = append(f.Faults, "interop: no C process made a turn")
 	}
-	f.Notes = append(f.Notes, fmt.Sprintf("lost %d turns in C %d%% repairs in Go %d in C %d values torn %d", int64(sums[0]+sums[1]-s.N[0]-s.N[1]), 100*byC/max(1, s.N[0]+s.N[1]), s.RepairsGo.Load(), s.RepairsC.Load(), s.Torn.Load()))
+	f.Notes = append(f.Notes, fmt.Sprintf("lost %d turns in C %d%% repairs in Go %d in C %d values torn %d calm signals %d", int64(sums[0]+sums[1]-s.N[0]-s.N[1]), 100*byC/max(1, s.N[0]+s.N[1]), s.RepairsGo.Load(), s.RepairsC.Load(), s.Torn.Load(), s.Calm.Load()))
 	f.Metric("torn", float64(s.Torn.Load()))
 	f.Metric("turns", float64(s.N[0]+s.N[1]))
 	f.Metric("turns_in_c", float64(byC))

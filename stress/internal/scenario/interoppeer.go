@@ -74,15 +74,15 @@ func defines() []string {
 		"PHASE_PAUSE": uintptr(arena.PhasePause), "PHASE_STOP": uintptr(arena.PhaseStop),
 		"IDLE": uintptr(LabelIdle), "PARKED": uintptr(LabelParked), "WAITING": uintptr(LabelWaiting),
 		"OPEN": uintptr(labelInteropOpen), "HALF": uintptr(labelInteropHalf), "DONE": uintptr(labelInteropDone),
-		"ROOM": interopRoom,
+		"ROOM": interopRoom, "OP_WAIT": opWait, "OP_SIGNAL": opSignal, "GIVING": uintptr(LabelGiving),
 	}
 	cc.Offsets[arena.Header](d, map[string]string{"HEADER_PHASE": "Phase", "HEADER_FAULTS": "Faults", "HEADER_KILLS": "Kills", "HEADER_PROCS": "Procs"})
 	cc.Offsets[arena.Grave](d, map[string]string{"GRAVE_PID": "PID", "GRAVE_REPAIRED": "Repaired"})
-	cc.Offsets[arena.Slot](d, map[string]string{"SLOT_STATE": "State", "SLOT_TRAP": "Trap", "SLOT_TRAPPED": "Trapped"})
+	cc.Offsets[arena.Slot](d, map[string]string{"SLOT_STATE": "State", "SLOT_COMMAND": "Command", "SLOT_REPLY": "Reply", "SLOT_TRAP": "Trap", "SLOT_TRAPPED": "Trapped"})
 	cc.Offsets[arena.Lane](d, map[string]string{"LANE_OPS": "Ops", "LANE_LABEL": "Label", "LANE_REC": "Rec"})
 	cc.Offsets[interopArea](d, map[string]string{
 		"AREA_MU": "Mu", "AREA_MADE": "Made", "AREA_TAKEN": "Taken", "AREA_N": "N", "AREA_INSIDE": "Inside",
-		"AREA_REPAIRS_C": "RepairsC", "AREA_TORN": "Torn", "AREA_PRICE": "Price", "AREA_TABLE": "Table",
+		"AREA_REPAIRS_C": "RepairsC", "AREA_TORN": "Torn", "AREA_TICKETS": "Tickets", "AREA_PRICE": "Price", "AREA_TABLE": "Table",
 	})
 	return cc.Defines(d)
 }

@@ -37,6 +37,7 @@ var (
 	runHerd      = []string{"herd", "-duration", "1s", "-hang", "2s"}
 	runImpatient = []string{"timeouts", "-duration", "5s", "-hang", "2s", "-goroutines", "32", "-kill", "0"}
 	runTimeouts  = []string{"timeouts", "-duration", "5s", "-hang", "2s"}
+	runInterop   = []string{"interop", "-duration", "3s", "-hang", "2s"}
 	runHistory   = []string{"history", "-duration", "5s", "-hang", "2s"}
 )
 
@@ -48,6 +49,7 @@ func Mutants() []Mutant {
 	all = append(all, localMutants...)
 	all = append(all, otherMutants...)
 	all = append(all, cancelMutants...)
+	all = append(all, headerMutants...)
 	return all
 }
 
@@ -338,5 +340,35 @@ var cancelMutants = []Mutant{
 		Bug:   "a broadcast is counted as a signal: of all that wait in a process one is roused",
 		Run:   runHerd,
 		Edits: []Edit{{"condvar/condvar.go", "c.casts.Add(1)", "c.casts.Add(0)"}},
+	},
+}
+
+// headerMutants break the C side. The scenario builds its C worker with the header that
+// is embedded in the program, and so with the mutant's.
+var headerMutants = []Mutant{
+	{
+		Name: "c-signal-without-wake",
+		Bug:  "ilk_cond_signal counts and wakes nobody: who waits finds out by its look",
+		Run:  runInterop,
+		Edits: []Edit{{"include/interlock.h", "if (__atomic_load_n(&c->waiters, __ATOMIC_SEQ_CST) > 0)\n\t\tilk_wake_(&c->seq, n);",
+			"(void)n;"}},
+	},
+	{
+		Name:  "c-wait-uncounted",
+		Bug:   "ilk_cond_wait does not count itself, so nobody wakes it",
+		Run:   runInterop,
+		Edits: []Edit{{"include/interlock.h", "__atomic_fetch_add(&c->waiters, 1, __ATOMIC_SEQ_CST); /* E-C1 */", "/* E-C1 */"}},
+	},
+	{
+		Name:  "c-writes-at-even",
+		Bug:   "the seqlock's writer in C does not say that it writes",
+		Run:   runInterop,
+		Edits: []Edit{{"include/interlock.h", "\tilk_begin_(&s->seq, odd); /* E-Q1 */\n", ""}},
+	},
+	{
+		Name:  "c-buffer-under-reader",
+		Bug:   "the double buffer's writer in C writes to the copy that readers use",
+		Run:   runInterop,
+		Edits: []Edit{{"include/interlock.h", "(odd / 2 + 1) % 2 * n", "odd / 2 % 2 * n"}},
 	},
 }

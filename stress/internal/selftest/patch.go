@@ -2,6 +2,7 @@ package selftest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,6 +72,9 @@ func (w *workplace) judge(ctx context.Context, binary string, scenarios []string
 		o := execute(ctx, binary, w.Dir, run)
 		if ctx.Err() != nil {
 			return report.Interrupted, nil
+		}
+		if o.unfit {
+			o.err = errors.New(o.why)
 		}
 		if o.err != nil {
 			fmt.Fprintf(out, "UNSEEN by %-11s %s\n", name, firstLine(o.err.Error()))

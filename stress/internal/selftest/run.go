@@ -68,7 +68,7 @@ func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
 	runtime.LockOSThread() // PDEATHSIG of the children: see rebuild.Command
 	defer runtime.UnlockOSThread()
 	begin := time.Now()
-	code, err := run(ctx, mutants, out)
+	code, unseen, err := run(ctx, mutants, out)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(out, "interrupted")
@@ -81,46 +81,48 @@ func Run(ctx context.Context, mutants []Mutant, out io.Writer) report.Code {
 	switch {
 	case code != report.Pass:
 		word = "FAILED"
-	case slices.ContainsFunc(mutants, func(m Mutant) bool { return runtime.NumCPU() < m.CPUs }):
+	case unseen:
 		word = "every mutant that can show here was caught, and the sound library passed"
 	}
 	fmt.Fprintf(out, "%d mutants, %.0fs: %s\n", len(mutants), time.Since(begin).Seconds(), word)
 	return code
 }
 
-func run(ctx context.Context, mutants []Mutant, out io.Writer) (report.Code, error) {
+// run also reports whether there was one that cannot show here.
+func run(ctx context.Context, mutants []Mutant, out io.Writer) (code report.Code, unseen bool, err error) {
 	w, err := newWorkplace(ctx)
 	if err != nil {
-		return report.Setup, err
+		return report.Setup, false, err
 	}
 	defer w.Close()
 	// Before anything is built: does every mutant still fit the source?
 	for _, m := range mutants {
 		if _, err := writeOverlay(m, w.Root, w.Dir); err != nil {
-			return report.Setup, err
+			return report.Setup, false, err
 		}
 	}
-	code, err := control(ctx, w, mutants, out)
+	code, err = control(ctx, w, mutants, out)
 	if err != nil || code != report.Pass {
-		return code, err
+		return code, false, err
 	}
 	for _, m := range mutants {
 		binary, err := w.build(ctx, m)
 		if err != nil {
-			return report.Setup, err
+			return report.Setup, false, err
 		}
 		for _, run := range m.runs() {
-			caught, err := try(ctx, m, run, binary, w.Dir, out)
+			word, err := try(ctx, m, run, binary, w.Dir, out)
 			if err != nil || ctx.Err() != nil {
-				return report.Setup, err
+				return report.Setup, false, err
 			}
-			if !caught {
+			unseen = unseen || word == "UNSEEN"
+			if word == "MISSED" {
 				code = report.Broke
 			}
 		}
 		os.Remove(binary)
 	}
-	return code, nil
+	return code, unseen, nil
 }
 
 // runs are what a mutant is to be caught by.
@@ -135,27 +137,27 @@ func (m Mutant) runs() [][]string {
 	return runs
 }
 
-// try says whether a mutant is caught, or whether that cannot be seen here.
-func try(ctx context.Context, m Mutant, run []string, binary, dir string, out io.Writer) (fine bool, err error) {
+// try says CAUGHT or MISSED, or UNSEEN of what cannot show here.
+func try(ctx context.Context, m Mutant, run []string, binary, dir string, out io.Writer) (word string, err error) {
 	o := hunt(ctx, m, run, binary, dir)
 	if o.err != nil || ctx.Err() != nil {
-		return false, o.err
+		return "", o.err
 	}
-	word, fine := "CAUGHT", true
+	word = "CAUGHT"
 	switch {
 	case o.caught():
-	case run[0] == everywhere && o.code == report.Setup:
+	case o.unfit:
 		word = "UNSEEN"
 	case runtime.NumCPU() < m.CPUs:
 		word, o.why = "UNSEEN", fmt.Sprintf("it needs %d CPUs to show", m.CPUs)
 	default:
-		word, fine = "MISSED", false
+		word = "MISSED"
 	}
 	fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, m.Name, run[0], o.after.Seconds(), o.why)
 	if !o.caught() {
 		fmt.Fprintf(out, "       %s\n", m.Bug)
 	}
-	return fine, nil
+	return word, nil
 }
 
 // hunt runs a mutant until it is caught, several times if need be: whether two meet in
@@ -164,7 +166,7 @@ func hunt(ctx context.Context, m Mutant, run []string, binary, dir string) (o ou
 	const runs = 5
 	for range runs {
 		o = execute(ctx, binary, dir, run)
-		if o.caught() || o.err != nil || ctx.Err() != nil || runtime.NumCPU() < m.CPUs {
+		if o.caught() || o.unfit || o.err != nil || ctx.Err() != nil || runtime.NumCPU() < m.CPUs {
 			break
 		}
 	}
@@ -197,8 +199,10 @@ func control(ctx context.Context, w *workplace, mutants []Mutant, out io.Writer)
 			return report.Setup, o.err
 		}
 		word := "SOUND "
-		cannot := run[0] == everywhere && o.code == report.Setup
-		if o.code != report.Pass && o.code != report.Late && !cannot {
+		if o.unfit {
+			word = "UNSEEN"
+		}
+		if o.code != report.Pass && o.code != report.Late && !o.unfit {
 			word, code = "FAILED", report.Worse(code, o.code)
 		}
 		fmt.Fprintf(out, "%s %-27s by %-11s after %5.2fs  %s\n", word, "the library as it is", run[0], o.after.Seconds(), o.why)
@@ -210,6 +214,7 @@ func control(ctx context.Context, w *workplace, mutants []Mutant, out io.Writer)
 type outcome struct {
 	code  report.Code
 	after time.Duration
+	unfit bool // this machine lacks something for it, as why says
 	why   string
 	err   error // it could not be run at all
 }
@@ -267,7 +272,7 @@ func killEverywhere(ctx context.Context, binary, dir string, args []string) outc
 			break
 		}
 	}
-	o.why = fmt.Sprintf("%v: %s", o.code, o.why)
+	o.why, o.unfit = fmt.Sprintf("%v: %s", o.code, o.why), o.code == report.Setup
 	return o
 }
 
@@ -293,7 +298,9 @@ func execute(ctx context.Context, binary, dir string, args []string) outcome {
 		return outcome{err: fmt.Errorf("stress run %s left no result: %s", strings.Join(args, " "), text)}
 	}
 	var doc report.Document
-	if err := json.Unmarshal(raw, &doc); err != nil || len(doc.Results) == 0 {
+	if err := json.Unmarshal(raw, &doc); err == nil && len(doc.Results) == 0 && doc.Code == report.Setup { // SKIP
+		return outcome{code: doc.Code, unfit: true, why: firstLine(string(text))}
+	} else if err != nil || len(doc.Results) == 0 {
 		return outcome{err: fmt.Errorf("stress run %s: unreadable result: %v", strings.Join(args, " "), err)}
 	}
 	r := doc.Results[0]

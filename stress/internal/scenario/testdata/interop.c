@@ -11,6 +11,7 @@
 static char *arena, *slot, *area;
 static int lanes, slot_number;
 static unsigned seed;
+static uint32_t seen; /* the last order; those to a predecessor are not ours */
 
 struct value {
 	uint64_t w[512]; /* all the same, but for the last, which is a checksum */
@@ -170,6 +171,44 @@ static void values(char *lane)
 	FIELD(uint64_t, lane, LANE_REC + 16)++;
 }
 
+/* obey does what the supervisor orders while all others are parked: wait for a ticket, or
+ * issue one. */
+static void obey(char *lane, uint32_t order)
+{
+	struct ilk_mutex *mu = (struct ilk_mutex *)(area + AREA_MU);
+	struct ilk_cond *made = (struct ilk_cond *)(area + AREA_MADE);
+	volatile uint64_t *tickets = &FIELD(uint64_t, area, AREA_TICKETS);
+	int waits = (order & 0xff) == OP_WAIT, err = held(ilk_mutex_lock(mu, NULL));
+	FIELD(uint32_t, lane, LANE_LABEL) = waits ? WAITING : GIVING;
+	while (!err && waits && *tickets == 0 && phase() == PHASE_PAUSE)
+		err = held(ilk_cond_wait(made, mu, NULL));
+	if (err)
+		quit("an order", err);
+	if (waits)
+		*tickets -= *tickets > 0;
+	else
+		++*tickets;
+	FIELD(uint64_t, area, AREA_INSIDE) = 0;
+	if ((err = ilk_mutex_unlock(mu)))
+		quit("ilk_mutex_unlock", err);
+	if (!waits)
+		ilk_cond_signal(made);
+	FIELD(uint32_t, lane, LANE_LABEL) = PARKED;
+}
+
+/* park stands still for a moment. The first lane carries out orders, each once. */
+static void park(char *lane, int first)
+{
+	uint32_t order = FIELD(uint32_t, slot, SLOT_COMMAND);
+	FIELD(uint32_t, lane, LANE_LABEL) = PARKED;
+	if (first && order != seen) {
+		seen = order;
+		obey(lane, order);
+		FIELD(uint32_t, slot, SLOT_REPLY) = order;
+	}
+	nap(first ? 200 : 2000); /* the others sleep long, so that it is seen whether the first does */
+}
+
 static void *drive(void *arg)
 {
 	int id = slot_number * lanes + (int)(intptr_t)arg;
@@ -177,8 +216,7 @@ static void *drive(void *arg)
 	char *lane = lane_of(id);
 	while (phase() != PHASE_STOP) {
 		if (phase() == PHASE_PAUSE) {
-			FIELD(uint32_t, lane, LANE_LABEL) = PARKED;
-			nap(200);
+			park(lane, arg == NULL);
 			continue;
 		}
 		turn(lane, id, &random);
@@ -207,6 +245,7 @@ int main(int argc, char **argv)
 	lanes = (int)n[2];
 	area = arena + n[3];
 	seed = (unsigned)n[5];
+	seen = FIELD(uint32_t, slot, SLOT_COMMAND);
 	FIELD(uint32_t, slot, SLOT_STATE) = SLOT_READY;
 	while (phase() == PHASE_START)
 		nap(200);
