@@ -70,6 +70,8 @@ type Result struct {
 	PIDs  []int
 	Facts []Fact
 	Notes []string // what the figures mean
+
+	Confined bool // to one CPU, where there are more
 }
 
 // A Fact is a figure.

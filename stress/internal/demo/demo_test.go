@@ -118,6 +118,30 @@ func onOneCPU(t *testing.T) (undo func()) {
 	}
 }
 
+// Where the CPUs are busy with others, what needs two processes at the same time goes well
+// again and again. Then all go to one CPU, and that is said.
+func TestBusyCPUs(t *testing.T) {
+	n := cpus()
+	if n == 1 {
+		t.Skip("one CPU")
+	}
+	d := *ring
+	d.try = func(st *Stage) (*Result, error) {
+		if cpus() > 1 {
+			return &Result{}, nil // as if the other never ran
+		}
+		return ring.try(st)
+	}
+	var out strings.Builder
+	code, err := Play(context.Background(), &d, Options{}, &out)
+	if err != nil || code != report.Pass || !strings.Contains(out.String(), "all processes are on one CPU") {
+		t.Errorf("code %d, %v\n%s", code, err, out.String())
+	}
+	if cpus() != n {
+		t.Errorf("%d CPUs are left of %d", cpus(), n)
+	}
+}
+
 // What a person sees: in 80 columns, with the code that runs.
 func TestPages(t *testing.T) {
 	notUnderRace(t)
@@ -178,10 +202,27 @@ func TestAChangeIsShown(t *testing.T) {
 	if plus != 1 || minus != 2 {
 		t.Errorf("%d lines come and %d go: %q", plus, minus, change(from, to))
 	}
-	for _, line := range change(from, from) {
-		if line[0] != ' ' {
-			t.Errorf("no change, and yet %q", line)
+	if same := change(from, from); same != nil {
+		t.Errorf("no change, and yet %q", same)
+	}
+}
+
+// Where two functions change it is seen where one ends and the other begins, and a third
+// that stays is left out. If there are more of them than before, the new ones are shown.
+func TestAChangeOfTwoFunctions(t *testing.T) {
+	from := Version{Shows: []string{"takeBell", "bringBell", "putSignal"}}
+	to := Version{Shows: []string{"takeFutex", "bringFutex", "putSignal"}}
+	text := "\n" + strings.Join(change(from, to), "\n") + "\n"
+	for _, want := range []string{"\n  func takeBell(", "\n-             _ = futex.Wait(&s.Bell", "\n  }\n\n  func bringBell(", "\n+         _, _ = futex.Wake(&s.Letter"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in%s", want, text)
 		}
+	}
+	if strings.Contains(text, "Count++") {
+		t.Errorf("putSignal did not change:%s", text)
+	}
+	if text := fix(from, Version{Shows: []string{"takeFutex"}}); text[0] != function("takeFutex")[0] {
+		t.Errorf("three functions and one: %q", text)
 	}
 }
 

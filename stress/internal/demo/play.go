@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"interlock/stress/internal/report"
 )
 
@@ -70,7 +72,11 @@ func (p *printer) play(ctx context.Context, d *Demo, o Options) (report.Code, er
 			return report.Setup, err
 		}
 		p.heading(onCPUs(cpus()))
-		if tries > 1 {
+		switch {
+		case r.Confined:
+			p.prose(fmt.Sprintf("(Run %d: those before went well, by luck, as the CPUs are busy with others. So all processes are on one CPU now, which they yield in the window.)", tries))
+			p.line("")
+		case tries > 1:
 			p.line("    (run %d: those before went well, by luck)", tries)
 		}
 		p.result(r)
@@ -145,15 +151,45 @@ func fixHeading(d *Demo, i int) string {
 	return "Another way: " + d.Fixes[i].Name
 }
 
-// runBroken runs until it is broken, or has had its time.
+// runBroken runs until it is broken, or has had its time. Where others keep the CPUs
+// busy, two processes seldom run at the same time: then all go to one CPU, which they
+// yield in the window.
 func runBroken(ctx context.Context, d *Demo) (r *Result, tries int, err error) {
 	for begun := time.Now(); ; {
-		r, err = run(ctx, d, d.Broken)
+		confined := !d.TwoCPUs && cpus() > 1 && time.Since(begun) > promised/2
+		if confined {
+			r, err = runOnOneCPU(ctx, d, d.Broken)
+		} else {
+			r, err = run(ctx, d, d.Broken)
+		}
 		tries++
 		if err != nil || r.Wrong > 0 || !d.mustBreak() || time.Since(begun) > enough {
 			return r, tries, err
 		}
 	}
+}
+
+// runOnOneCPU is run on one of the CPUs that there are.
+func runOnOneCPU(ctx context.Context, d *Demo, v Version) (*Result, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return nil, err
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return nil, err
+	}
+	r, err := run(ctx, d, v)
+	if r != nil {
+		r.Confined = true
+	}
+	return r, errors.Join(err, unix.SchedSetaffinity(0, &all))
 }
 
 // run lets the processes of one version run once.

@@ -46,9 +46,34 @@ func listing(names []string) (lines []string) {
 }
 
 // change is what turns one version into another: lines with a minus go, lines with a
-// plus come, the others stay. That the functions have other names is no change.
+// plus come, the others stay. That the functions have other names is no change. Where one
+// function changes, its body is shown; where more do, each with its first line. nil: they
+// are not the same number of functions.
 func change(from, to Version) (lines []string) {
-	a, b := body(from), body(to)
+	if len(from.Shows) != len(to.Shows) {
+		return nil
+	}
+	var changed []int
+	for i := range from.Shows {
+		if from.Shows[i] != to.Shows[i] {
+			changed = append(changed, i)
+		}
+	}
+	for _, i := range changed {
+		a, b := function(from.Shows[i]), function(to.Shows[i])
+		if len(changed) == 1 {
+			return changedLines(body(a), body(b))
+		}
+		if lines != nil {
+			lines = append(lines, "")
+		}
+		lines = append(lines, "  "+a[0])
+		lines = append(lines, changedLines(a[1:], b[1:])...)
+	}
+	return lines
+}
+
+func changedLines(a, b []string) (lines []string) {
 	same := common(a, b)
 	for len(a) > 0 || len(b) > 0 {
 		switch {
@@ -69,23 +94,32 @@ func change(from, to Version) (lines []string) {
 // fix is how a version is shown beside the broken one: as a change, or, where hardly
 // a line stays, by itself.
 func fix(from, to Version) []string {
-	lines, stay := change(from, to), 0
+	lines := change(from, to)
+	stay, frame := 0, 0 // the frame is what a function has around its body
 	for _, line := range lines {
-		if line[0] == ' ' {
+		switch {
+		case line == "":
+			frame++
+		case strings.HasPrefix(line, "  func "):
+			frame += 2
+		case line[0] == ' ':
 			stay++
 		}
 	}
-	if 3*stay < len(lines) {
+	stay -= (frame + 1) / 3 // the braces
+	if 3*stay < len(lines)-frame || lines == nil {
 		return to.code()
 	}
 	return lines
 }
 
-func body(v Version) (lines []string) {
-	for _, line := range v.code() {
-		if !strings.HasPrefix(line, "func ") && line != "}" && line != "" {
-			lines = append(lines, strings.TrimPrefix(line, "    "))
-		}
+// body is a function without its first line and its last.
+func body(function []string) (lines []string) {
+	if len(function) < 2 {
+		return function
+	}
+	for _, line := range function[1 : len(function)-1] {
+		lines = append(lines, strings.TrimPrefix(line, "    "))
 	}
 	return lines
 }

@@ -22,7 +22,7 @@ var Programs = []*Program{
 	{Name: "plain", function: "addPlain", run: addPlain, ops: opPlain,
 		About: "load, add, store: nothing keeps the other process out"},
 	{Name: "increment", function: "addOne", run: addOne, ops: opOne,
-		About: "one instruction without LOCK: no step can come between, but another CPU can"},
+		About: "one instruction: no step comes between, but another CPU can"},
 	{Name: "checked", function: "addChecked", run: addChecked, ops: opChecked,
 		About: "a lock of our own: look whether it is taken, then take it"},
 	{Name: "mutex", function: "addLocked", run: addLocked, ops: opLocked, locked: true,
