@@ -24,7 +24,8 @@ func TestPuzzles(t *testing.T) {
 			want string
 		}{
 			{nil, c.code, c.want},
-			{[]string{"-solved"}, 0, "PASS " + name + "-solved"},
+			{[]string{"-solved", "-duration", "8s"}, 0, "PASS " + name + "-solved .*kills [1-9]"},
+			{[]string{"-solved", "-duration", "1s", "-kill", "0"}, 0, "PASS " + name + "-solved .*nobody was killed"},
 		} {
 			cmd := run(try.args...)
 			cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -75,9 +76,19 @@ func again(r *report.Result, o Options) string {
 		r.Procs, r.Goroutines, o.Duration, o.Kills, o.Hang, r.Seed, r.Name)
 }
 
+// called is how to call the program that was started by this path: what go run has built
+// is gone when it ends.
+func called(path string) string {
+	info, ok := debug.ReadBuildInfo()
+	if ok && strings.Contains(path, "/go-build") && strings.Contains(info.Path, "/") {
+		return "go run " + info.Path
+	}
+	return path
+}
+
 // leave leaves a folder with the evidence.
 func leave(r *report.Result, args []string, again string, out io.Writer) {
-	again = args[0] + " " + again
+	again = called(args[0]) + " " + again
 	dir, err := leftover.MakeDir(leftover.Failure)
 	if err == nil {
 		err = r.Leave(dir, again, report.NewDocument(r.Seed, args[1:], r.Code, []*report.Result{r}))

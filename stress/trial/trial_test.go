@@ -175,3 +175,16 @@ func TestCommand(t *testing.T) {
 		}
 	}
 }
+
+// A program that go run has built cannot be called by its path again.
+func TestHowToCallItAgain(t *testing.T) {
+	for path, want := range map[string]string{
+		"ownlock":                              "ownlock",
+		"/opt/bin/ownlock":                     "/opt/bin/ownlock",
+		"/tmp/go-build3251833064/b001/exe/own": "go run interlock/stress/trial.test", // as this program is called
+	} {
+		if got := called(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}

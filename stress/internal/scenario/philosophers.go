@@ -215,5 +215,6 @@ func (t *tableArea) check(a *arena.Arena, f *Findings) {
 	for i := range Seats {
 		meals = append(meals, fmt.Sprint(a.Lane(i, 0).Ops.Load()))
 	}
+	deaths(a, f)
 	f.Notes = append(f.Notes, "meals "+strings.Join(meals, "+"))
 }

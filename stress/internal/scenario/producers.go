@@ -92,6 +92,7 @@ func (p Producers) Plan() *Plan {
 		}
 	}
 	plan.Check = func(a *arena.Arena, f *Findings) {
+		deaths(a, f)
 		f.Notes = append(f.Notes, fmt.Sprintf("put %d got %d (%d died in the hand)", puts(a), gots(a), market(a).InHand.Load()))
 	}
 	plan.Words = func(a *arena.Arena) []Word { return market(a).words(a) }

@@ -16,6 +16,7 @@ const (
 	PuzzleHang     = 3 * time.Second // a busy machine takes long to end a process
 	PuzzleKills    = 8               // a second
 	puzzleQuiet    = 3500 * time.Millisecond
+	puzzleCalm     = 5 * time.Second // a busy machine may stretch puzzleQuiet so far, and no further
 	puzzleStarves  = 1500 * time.Millisecond
 )
 
@@ -54,11 +55,12 @@ func watchStarving(st Stage, title func(slot int) string, what string) {
 	st.Calm(true)
 	var looked, still time.Duration // still: since anybody did anything
 	var before uint64
-	for begin := time.Now(); (st.Sleep(lookEach) || looked < puzzleQuiet) && !st.Over(); {
+	started := time.Now()
+	for begin := started; (st.Sleep(lookEach) || looked < puzzleQuiet) && !st.Over(); {
 		time.Sleep(time.Until(begin.Add(lookEach))) // st.Sleep has done it, but at the end
 		lasted := min(time.Since(begin), mostLooked)
 		begin = time.Now()
-		if looked += lasted; looked > puzzleQuiet {
+		if looked += lasted; looked > puzzleQuiet || time.Since(started) > puzzleCalm {
 			st.Calm(false)
 		}
 		all, patience := a.Ops(), puzzleStarves
@@ -80,6 +82,14 @@ func watchStarving(st Stage, title func(slot int) string, what string) {
 				return
 			}
 		}
+	}
+}
+
+// deaths says so if there were none: then a run that passed has not shown that anything
+// survives one.
+func deaths(a *arena.Arena, f *Findings) {
+	if a.Kills.Load() == 0 {
+		f.Notes = append(f.Notes, "nobody was killed")
 	}
 }
 

@@ -186,5 +186,6 @@ func (p *pageArea) check(a *arena.Arena, f *Findings) {
 	if p.Shared.Load() == 0 {
 		f.Faults = append(f.Faults, fmt.Sprintf("readers do not share: in %d reads never were two inside at once", reads))
 	}
+	deaths(a, f)
 	f.Notes = append(f.Notes, fmt.Sprintf("reads %d (%d met a later one) writes %d", reads, p.Shared.Load(), a.Sum(recDone)))
 }

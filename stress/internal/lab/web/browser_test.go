@@ -107,7 +107,7 @@ func (p pageUnderTest) settled() {
 	p.run("the end of a replay", chromedp.Poll(`waiting === 0`, nil, chromedp.WithPollingInterval(20*time.Millisecond)))
 }
 
-// pictures is a folder to which screenshots are written; "": none.
+// pictures is a folder, by its whole path, to which screenshots are written; "": none.
 var pictures = os.Getenv("INTERLOCK_PICTURES")
 
 func (p pageUnderTest) picture(name string) {
@@ -117,6 +117,9 @@ func (p pageUnderTest) picture(name string) {
 	}
 	var png []byte
 	p.run(name, chromedp.FullScreenshot(&png, 100))
+	if err := os.MkdirAll(pictures, 0o755); err != nil {
+		p.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(pictures, name+".png"), png, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
