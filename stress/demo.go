@@ -131,6 +131,8 @@ func (o *demoOptions) show(ctx context.Context, d *demo.Demo, out io.Writer) (re
 	switch {
 	case errors.Is(err, lab.ErrOutcome):
 		return report.Broke, err
+	case errors.Is(err, lab.ErrLetter): // read from standard input
+		return report.Usage, err
 	case err != nil:
 		return report.Setup, err
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,9 @@ import (
 // and y the kill -9 of A and of B.
 const letters = "ABxy"
 
+// ErrLetter: a schedule has a letter that means nothing.
+var ErrLetter = errors.New("it takes A and B, a step each, and x and y, which kill A and B")
+
 // ParseSchedule checks a schedule; blanks and dots in it are for the eye.
 func ParseSchedule(text string) (string, error) {
 	text = strings.NewReplacer(" ", "", ".", "").Replace(text)
@@ -20,7 +24,7 @@ func ParseSchedule(text string) (string, error) {
 	}
 	for _, r := range text {
 		if !strings.ContainsRune(letters, r) {
-			return "", fmt.Errorf("%q in a schedule: A and B are a step, x kills A, y kills B", r)
+			return "", fmt.Errorf("%q in a schedule: %w", r, ErrLetter)
 		}
 	}
 	return text, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -50,6 +51,7 @@ func TestTable(t *testing.T) {
 	wantAll(t, text, "one operation of the source", " 4 | | b.Lock.Lock() sleeps | 0", " 5 | b.N = v | | 1", " 6 | kill -9 | | 1",
 		" 9 | | b.N = v | 2", "Additions finished: 2. The counter: 2.\n", "The lock: free", "was told, and repaired.")
 	text = show(t, Options{Demo: "check-then-lock", Engine: EngineCPU, Schedule: "ABABAB"})
+	wantAll(t, show(t, Options{Demo: "one-instruction", Engine: EngineCPU, Schedule: "ABAB"}), "one instruction: no step comes between", "The counter: 4.\n")
 	wantAll(t, text, "a lock of our own", " 3 | JNE addChecked | | 0", "6 | | MOVL $0x1,")
 	wantAll(t, show(t, Options{Demo: "lost-update", Engine: EngineCPU, All: true}), "2 AABABB", "counter 1 lost\n", "20 orders; in 18 of them")
 }
@@ -58,6 +60,10 @@ func TestTable(t *testing.T) {
 func TestLettersFromAPipe(t *testing.T) {
 	in := pipe(t, "AAA\nBBB\n")
 	wantAll(t, show(t, Options{Demo: "lost-update", Engine: EngineOp, In: in}), "Additions finished: 2. The counter: 2.\n")
+	var out bytes.Buffer
+	if err := Show(context.Background(), Options{Demo: "lost-update", Engine: EngineOp, In: pipe(t, "ABq\n")}, &out); !errors.Is(err, ErrLetter) {
+		t.Errorf("q is no letter of a schedule: %v\n%s", err, &out)
+	}
 }
 
 func pipe(t *testing.T, text string) *os.File {
