@@ -246,7 +246,7 @@ func TestQuiz(t *testing.T) {
 	q := Quiz{Question: "Which?", Choices: []string{"one", "two"}, Right: 1, Because: "It is so."}
 	for answer, want := range map[string]string{"b\n": "Right.", "B)\n": "Right.", "a\n": "It is b.", "\n": "None", "": "None"} {
 		var out strings.Builder
-		(&printer{&out}).ask(q, strings.NewReader(answer))
+		(&printer{&out}).ask(context.Background(), q, strings.NewReader(answer))
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("to %q it says %q", answer, out.String())
 		}

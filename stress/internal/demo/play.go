@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"interlock/stress/internal/prompt"
 	"interlock/stress/internal/report"
 )
 
@@ -47,7 +47,7 @@ func Play(ctx context.Context, d *Demo, o Options, out io.Writer) (report.Code, 
 		p.code(listing(append(d.Broken.Shows, d.Broken.Parts...)))
 	}
 	if o.Quiz {
-		p.ask(d.Quiz, o.In)
+		p.ask(ctx, d.Quiz, o.In)
 	}
 	code, err := p.play(ctx, d, o)
 	var no refusal
@@ -252,7 +252,7 @@ func (p *printer) costs(d *Demo, list []cost) {
 
 // ask puts the question, and says whether the answer was right. Without an answer it
 // goes on.
-func (p *printer) ask(q Quiz, in io.Reader) {
+func (p *printer) ask(ctx context.Context, q Quiz, in io.Reader) {
 	p.heading("What do you think?")
 	p.prose(q.Question)
 	for i, c := range q.Choices {
@@ -263,7 +263,7 @@ func (p *printer) ask(q Quiz, in io.Reader) {
 	fmt.Fprint(p.out, "Your answer: ")
 	answer := ""
 	if in != nil {
-		answer, _ = bufio.NewReader(in).ReadString('\n')
+		answer, _ = prompt.Line(ctx, in)
 	}
 	right := string(rune('a' + q.Right))
 	switch answer = strings.ToLower(strings.Trim(strings.TrimSpace(answer), ")")); answer {

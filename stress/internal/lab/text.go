@@ -1,13 +1,14 @@
 package lab
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"interlock/stress/internal/prompt"
 )
 
 // Options say what is to be shown on a terminal.
@@ -70,19 +71,19 @@ func Show(ctx context.Context, o Options, out io.Writer) error {
 	s.head()
 	switch {
 	case o.Schedule != "":
-		return s.play(o.Schedule)
+		return s.play(ctx, o.Schedule)
 	case isTerminal(o.In):
 		return s.keys(ctx)
 	}
-	text, err := io.ReadAll(bufio.NewReader(o.In))
+	text, err := prompt.All(ctx, o.In)
 	if err != nil {
 		return err
 	}
-	schedule, err := ParseSchedule(strings.Join(strings.Fields(string(text)), ""))
+	schedule, err := ParseSchedule(strings.Join(strings.Fields(text), ""))
 	if err != nil {
 		return err
 	}
-	return s.play(schedule)
+	return s.play(ctx, schedule)
 }
 
 // head says who is there, and shows the code.
@@ -141,10 +142,13 @@ func (s *screen) row(n int, r Row) {
 	s.line(rowFormat, fmt.Sprint(n), cells[0], cells[1], fmt.Sprint(r.N))
 }
 
-func (s *screen) play(schedule string) error {
+func (s *screen) play(ctx context.Context, schedule string) error {
 	answer := ""
 	if s.o.Quiz {
-		answer = s.ask(schedule)
+		answer = s.ask(ctx, schedule)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	s.titles()
 	n := 0
@@ -165,10 +169,10 @@ func (s *screen) play(schedule string) error {
 }
 
 // ask asks for a prediction, "" if there is none.
-func (s *screen) ask(schedule string) string {
+func (s *screen) ask(ctx context.Context, schedule string) string {
 	s.line("What will the counter be after %s?", schedule)
 	fmt.Fprint(s.out, "Your answer: ")
-	answer, _ := bufio.NewReader(s.o.In).ReadString('\n')
+	answer, _ := prompt.Line(ctx, s.o.In)
 	s.line("\n")
 	return strings.TrimSpace(answer)
 }
