@@ -2,13 +2,14 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
+
+	"interlock/stress/internal/rebuild"
 )
 
 // peersDir is where the program is that uses other people's packages. It is a
@@ -46,11 +47,10 @@ func buildRivals(ctx context.Context, bin string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin, ".")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", skip{fmt.Sprintf("go build: %v: %s", err, firstLine(string(out)))}
+	env := []string{"GOWORK=off", "GOTOOLCHAIN=local", "CGO_ENABLED=0"}
+	if err := rebuild.GoBuild(ctx, dir, bin, env, "."); err != nil {
+		what, why, _ := strings.Cut(err.Error(), "\n")
+		return "", skip{what + ": " + firstLine(why)}
 	}
 	return bin, nil
 }

@@ -6,8 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 )
 
 // ErrNone says that this machine has no C compiler.
@@ -21,7 +25,13 @@ func Build(ctx context.Context, program string, args ...string) error {
 		return ErrNone
 	}
 	args = append([]string{"-O2", "-Wall", "-pthread", "-o", program}, args...)
-	if out, err := exec.CommandContext(ctx, gcc, args...).CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, gcc, args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(program)) // where the caller tidies up
+	runtime.LockOSThread()                                          // the kernel ends gcc with the thread that started it
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) } // the compiler proper, too
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("gcc: %w: %s", err, strings.TrimSpace(string(out)))
 	}
 	return nil

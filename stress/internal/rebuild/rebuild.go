@@ -61,8 +61,17 @@ func builtFrom() string {
 // Build builds the stress command of the source at root. flags are for go build, such as
 // -overlay.
 func Build(ctx context.Context, root, output string, flags ...string) error {
-	args := append([]string{"build", "-o", output}, flags...)
-	cmd := Command(ctx, root, "go", append(args, "./stress")...)
+	return GoBuild(ctx, root, output, nil, append(flags, "./stress")...)
+}
+
+// GoBuild is go build in dir, with more in its environment. What it makes on the way is
+// beside output, in the caller's own directory: go leaves that behind when it is interrupted
+// or killed.
+func GoBuild(ctx context.Context, dir, output string, env []string, args ...string) error {
+	cmd := Command(ctx, dir, "go", append([]string{"build", "-o", output}, args...)...)
+	beside := filepath.Dir(output)
+	cmd.Env = append(os.Environ(), "TMPDIR="+beside, "GOTMPDIR="+beside) // the former is gcc's, for cgo
+	cmd.Env = append(cmd.Env, env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -76,7 +85,7 @@ func Command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) } // compilers, too
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }

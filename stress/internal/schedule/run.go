@@ -34,11 +34,7 @@ func (w *workplace) build(ctx context.Context, m selftest.Mutant, processes int)
 		return "", err
 	}
 	binary := filepath.Join(dir, "schedules")
-	cmd := rebuild.Command(ctx, w.Root, "go", "build", "-overlay", overlay, "-o", binary, "./stress/internal/schedule/gen")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
+	return binary, rebuild.GoBuild(ctx, w.Root, binary, nil, "-overlay", overlay, "./stress/internal/schedule/gen")
 }
 
 // Run searches the schedules of the source, or of a mutant of it, as args ask, which are
