@@ -132,11 +132,14 @@ func runAll(ctx context.Context, o *options, t *trace.File, marks, args []string
 	covered := map[string]bool{}
 	for _, p := range o.plans {
 		if ctx.Err() != nil {
-			code = report.Interrupted
 			break
 		}
 		if p.Missing != nil {
-			if why := p.Missing(); why != "" { // neither passed nor failed
+			why := p.Missing()
+			if ctx.Err() != nil {
+				break // that may be why
+			}
+			if why != "" { // neither passed nor failed
 				fmt.Fprintf(lines, "SKIP %-11s %s\n", p.Name, strings.ReplaceAll(why, "\n", "\n  "))
 				continue
 			}
@@ -156,6 +159,9 @@ func runAll(ctx context.Context, o *options, t *trace.File, marks, args []string
 		if r.Code.Fails() {
 			o.leave(p, r, args, lines)
 		}
+	}
+	if ctx.Err() != nil {
+		code = report.Interrupted
 	}
 	if len(results) == 0 && code == report.Pass {
 		code = report.Setup // nothing was shown

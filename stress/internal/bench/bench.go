@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"interlock/stress/internal/bench/work"
@@ -82,6 +83,9 @@ func runLine(ctx context.Context, l line, c Config, dir string, t *tools, res *R
 	var skipped skip
 	if errors.As(err, &skipped) {
 		rows, err = append(rows, &Row{Line: l.name, Skipped: skipped.why}), nil
+	}
+	if ctx.Err() != nil { // that is why there was no compiler, if there was none
+		rows, err = slices.DeleteFunc(rows, func(r *Row) bool { return r.Skipped != "" }), ctx.Err()
 	}
 	load := meter.read()
 	for _, row := range rows {

@@ -193,6 +193,7 @@ func (a *Actor) open(name string, i int) (*ticket, error) {
 
 func tryInitRace(st *Stage) (*Result, error) {
 	defer func() {
+		st.end() // or they would make more
 		left, _ := leftover.Segments(os.Getpid(), leftover.StartTime(os.Getpid()))
 		_ = leftover.Remove(left)
 	}()

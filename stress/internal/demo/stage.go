@@ -186,12 +186,19 @@ func (st *Stage) finish() error {
 	})
 }
 
-// dismiss ends whoever is left, and gives everything back.
-func (st *Stage) dismiss() {
+// end kills those that are still at work, and waits for their end.
+func (st *Stage) end() {
 	for _, p := range st.procs {
 		if !p.gone() {
 			p.kill()
 		}
+	}
+}
+
+// dismiss ends whoever is left, and gives everything back.
+func (st *Stage) dismiss() {
+	st.end()
+	for _, p := range st.procs {
 		p.hold.Close()
 	}
 	_ = st.seg.Close() // all users are dead, and the supervisor holds nothing
