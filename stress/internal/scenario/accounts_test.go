@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"interlock/stress/internal/arena"
@@ -285,6 +286,35 @@ func TestTornPayloadShows(t *testing.T) {
 	var zero small
 	if v, ok := whole(zero.words()); !ok || v != 0 {
 		t.Error("fresh memory is not a whole version 0")
+	}
+}
+
+// A writer that was killed in the last write of all is excused, and a Store makes up for it;
+// a value that is torn though somebody came to the end of a later write is not, nor is one
+// that nobody began to write.
+func TestATornValueAtTheEnd(t *testing.T) {
+	p := seqlockPlan()
+	for _, c := range []struct {
+		begun, known, seen uint64 // by the dead writer, by the one after it, by a reader
+		fine               bool
+	}{{5, 4, 4, true}, {5, 5, 0, false}, {5, 4, 6, false}, {5, 6, 4, false}, {0, 0, 0, false}} {
+		a := newArena(t, p, 4, 1)
+		s := arena.At[seqArea](a.Scenario(), 0)
+		writer := a.LaneByID(0)
+		s.Issued[objHugeLock].N.Store(max(c.begun, c.known, c.seen))
+		writer.Rec[recSeqBegun+objHugeLock].Store(c.begun)
+		writer.Rec[objHugeLock].Store(c.known)
+		a.LaneByID(2).Rec[objHugeLock].Store(c.seen)
+		torn := arena.Bytes(&s.HugeL)
+		arena.At[atomic.Uint64](torn, 0).Store(7)       // odd
+		arena.At[atomic.Uint32](torn, 8).Store(1 << 30) // the writers' lock, as the kernel leaves it at its owner's death
+		faults := check(p, a)
+		if c.fine != (len(faults) == 0) || c.fine != (s.AtEnd.Load() == 1) {
+			t.Errorf("%+v: mended %d, %q", c, s.AtEnd.Load(), faults)
+		}
+		if err := p.Cleanup(a); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

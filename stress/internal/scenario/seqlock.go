@@ -71,6 +71,7 @@ type seqArea struct {
 	Dead    atomic.Uint64 // loads that returned ErrWriterDead
 	Mended  atomic.Uint64 // Stores that repaired a torn value
 	Retried atomic.Uint64 // TryLoads that were refused
+	AtEnd   atomic.Uint64 // values that were torn at the end, of writers whose successors had not come to them
 }
 
 type counter struct {
@@ -91,6 +92,9 @@ var seqNames = [seqObjects]string{"Seqlock 64B", "DoubleBuffer 64B", "Seqlock 4K
 
 // Rec[obj] is the latest version that a writer's lane stored and returned
 // from, or that a reader's lane saw: nothing older may be seen later.
+// Rec[recSeqBegun+obj] is the latest that a writer's lane began to store.
+
+const recSeqBegun = seqObjects
 
 func seqlockPlan() *Plan {
 	return &Plan{
@@ -113,6 +117,8 @@ func seqlockPlan() *Plan {
 			return Body{Step: func(l *Lane) error { return act(l, &own[l.ID%len(own)]) }}, nil
 		},
 		Check: checkSeqlock,
+		// The supervisor stores, too; see mendAtEnd.
+		Cleanup: func(a *arena.Arena) error { return mutex.Detach(a.Scenario()) },
 		Words: func(a *arena.Arena) []Word {
 			s := arena.At[seqArea](a.Scenario(), 0)
 			return []Word{
@@ -162,16 +168,16 @@ func (s *seqArea) writeOne(l *Lane, obj int, own *private) (version uint64, err 
 	issued := &s.Issued[obj].N
 	switch obj {
 	case objLock:
-		err = s.Lock.Update(ctx, updater[small](l, issued, &version))
+		err = s.Lock.Update(ctx, updater[small](l, obj, issued, &version))
 		if errors.Is(err, seqlock.ErrWriterDead) {
 			return s.mend(l, issued)
 		}
 		return version, err
 	case objBuffer:
-		err = s.Buffer.Update(ctx, updater[small](l, issued, &version))
+		err = s.Buffer.Update(ctx, updater[small](l, obj, issued, &version))
 		return version, err
 	}
-	version = issued.Add(1)
+	version = l.issue(obj, issued)
 	switch obj {
 	case objLargeLock:
 		fill(own.large.W[:], version)
@@ -186,9 +192,16 @@ func (s *seqArea) writeOne(l *Lane, obj int, own *private) (version uint64, err 
 	return version, err
 }
 
+// issue is the next version, of which l writes down that it begins to store it.
+func (l *Lane) issue(obj int, issued *atomic.Uint64) (version uint64) {
+	version = issued.Add(1)
+	l.Rec[recSeqBegun+obj].Store(version)
+	return version
+}
+
 // updater checks the version that it is given and makes the next. It runs
 // under the writers' lock, so versions are issued in the order of the writes.
-func updater[T any, P payload[T]](l *Lane, issued *atomic.Uint64, version *uint64) func(v *T) {
+func updater[T any, P payload[T]](l *Lane, obj int, issued *atomic.Uint64, version *uint64) func(v *T) {
 	return func(v *T) {
 		l.Reach(LabelInside)
 		words := P(v).words()
@@ -197,7 +210,7 @@ func updater[T any, P payload[T]](l *Lane, issued *atomic.Uint64, version *uint6
 		} else if last := issued.Load(); old > last {
 			l.Fault("seqlock: Update was given version %d, but only %d were issued", old, last)
 		}
-		*version = issued.Add(1)
+		*version = l.issue(obj, issued)
 		fill(words, *version)
 	}
 }
@@ -214,12 +227,12 @@ func (s *seqArea) mend(l *Lane, issued *atomic.Uint64) (version uint64, err erro
 		return 0, err
 	}
 	defer s.Repair.Unlock()
-	err = s.Lock.Update(ctx, updater[small](l, issued, &version))
+	err = s.Lock.Update(ctx, updater[small](l, objLock, issued, &version))
 	if !errors.Is(err, seqlock.ErrWriterDead) {
 		return version, err // somebody else was quicker
 	}
 	var v small
-	version = issued.Add(1)
+	version = l.issue(objLock, issued)
 	fill(v.W[:], version)
 	s.Mended.Add(1)
 	return version, s.Lock.Store(ctx, &v)
@@ -297,6 +310,34 @@ func (s *seqArea) examine(l *Lane, obj int, words []uint64) {
 	l.Rec[obj].Store(version)
 }
 
+// cutShort says that the latest write to obj that there is any trace of was cut short by a
+// death: a lane began it, and neither it nor any later one came to its end. Versions are
+// issued in the order of the writes.
+func cutShort(a *arena.Arena, obj int) bool {
+	var begun, known uint64
+	for id := range a.LaneCount() {
+		rec := &a.LaneByID(id).Rec
+		begun, known = max(begun, rec[recSeqBegun+obj].Load()), max(known, rec[obj].Load())
+	}
+	return begun > known
+}
+
+// mendAtEnd does for the dead what nobody has come to do: a writer may have been killed in
+// the middle of the last write of all. What is torn otherwise stays so, and is found.
+func mendAtEnd[T any, P payload[T]](a *arena.Arena, s *seqArea, obj int, lock *seqlock.Seqlock[T], f *Findings) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	v := new(T)
+	if err := lock.Load(ctx, v); !errors.Is(err, seqlock.ErrWriterDead) || !cutShort(a, obj) {
+		return
+	}
+	fill(P(v).words(), s.Issued[obj].N.Add(1))
+	if err := lock.Store(ctx, v); err != nil {
+		f.Faults = append(f.Faults, fmt.Sprintf("seqlock: a Store to %s behind a dead writer: %v", seqNames[obj], err))
+	}
+	s.AtEnd.Add(1)
+}
+
 func checkSeqlock(a *arena.Arena, f *Findings) {
 	s := arena.At[seqArea](a.Scenario(), 0)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -304,6 +345,9 @@ func checkSeqlock(a *arena.Arena, f *Findings) {
 	var sm [2]small
 	var lg [2]large
 	var hg huge
+	mendAtEnd(a, s, objLock, &s.Lock, f)
+	mendAtEnd(a, s, objLargeLock, &s.LargeL, f)
+	mendAtEnd(a, s, objHugeLock, &s.HugeL, f)
 	s.Buffer.Load(&sm[1])
 	s.LargeB.Load(&lg[1])
 	errs := [seqObjects]error{
@@ -326,6 +370,7 @@ func checkSeqlock(a *arena.Arena, f *Findings) {
 			}
 		}
 	}
-	f.Notes = append(f.Notes, fmt.Sprintf("torn 0 ErrWriterDead %d mended %d", s.Dead.Load(), s.Mended.Load()))
+	f.Notes = append(f.Notes, fmt.Sprintf("torn 0 ErrWriterDead %d mended %d", s.Dead.Load(), s.Mended.Load()+s.AtEnd.Load()))
+	f.Metric("mended_at_end", float64(s.AtEnd.Load()))
 	f.Metric("tryload_refused", float64(s.Retried.Load()))
 }
