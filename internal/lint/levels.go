@@ -49,6 +49,8 @@ var levels = map[string]level{
 	"condvar": composed,
 	"seqlock": composed,
 
+	"internal/vandal": commands,
+
 	"internal/lint":          tests,
 	"internal/proctest":      tests,
 	"internal/race/racetest": tests,
