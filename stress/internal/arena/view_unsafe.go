@@ -37,5 +37,10 @@ func Bytes[T any](p *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(p)), SizeOf[T]())
 }
 
+// Words is the same, word by word; what a T has behind the last whole one is left out.
+func Words[T any](p *T) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(p)), SizeOf[T]()/8)
+}
+
 //go:noinline
 func loadWord(p *uint32) uint32 { return *p }

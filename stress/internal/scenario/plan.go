@@ -189,6 +189,7 @@ func All() []*Plan {
 		timeoutsPlan(),
 		interopPlan(),
 		historyPlan(),
+		hostilePlan(),
 	}
 }
 
