@@ -158,6 +158,11 @@ type Stage interface {
 	Slow() bool
 	// Kill kills the worker of slot now; held: it is known to hold the lock.
 	Kill(slot int, held bool)
+	// Halt stops the worker of slot with SIGSTOP, at label if it comes there soon, or if label
+	// is 0 at once. True: none of its threads runs any more, until Continue.
+	Halt(slot int, label uint32) bool
+	// Continue has it go on, if it is stopped.
+	Continue(slot int)
 	// Expect is told before a worker kills another: its death is then asked for.
 	Expect(slot int)
 	// Random is the run's random number in [0, n).
@@ -190,6 +195,7 @@ func All() []*Plan {
 		interopPlan(),
 		historyPlan(),
 		hostilePlan(),
+		stoppedPlan(),
 	}
 }
 

@@ -244,6 +244,13 @@ func (c *crew) expect(slot int) {
 	}
 }
 
+// hand is the worker in slot, nil if there is none.
+func (c *crew) hand(slot int) *hand {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hands[slot]
+}
+
 // pid is the process in slot, 0 if there is none.
 func (c *crew) pid(slot int) int {
 	c.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"interlock/stress/internal/arena"
+	"interlock/stress/internal/procfs"
 	"interlock/stress/internal/scenario"
 )
 
@@ -39,6 +40,48 @@ func (s *stage) Ready(slot int) bool        { return s.crew.ready(slot) }
 func (s *stage) Kill(slot int, held bool)   { s.crew.kill(slot, held, "as the scenario wants it") }
 func (s *stage) Expect(slot int)            { s.crew.expect(slot) }
 func (s *stage) Random(n int) int           { return s.rand.IntN(n) }
+
+// haltPatience is how long it may take until the last thread of a process has stopped.
+const haltPatience = 10 * time.Second
+
+// Halt stops a worker, and waits until it has.
+func (s *stage) Halt(slot int, label uint32) bool {
+	var at *snare
+	if label != 0 {
+		if at = s.crew.lay(slot, label); at != nil {
+			await(s.hard, trapPatience, at)
+			defer at.lift() // it stands still by the signal then
+		}
+	}
+	h := s.crew.stop(slot, "as the scenario wants it")
+	for limit := time.Now().Add(haltPatience); h != nil && time.Now().Before(limit); {
+		if standsStill(h.proc.Pid) {
+			return true
+		}
+		if !sleep(s.hard, 200*time.Microsecond) {
+			break
+		}
+	}
+	return false
+}
+
+// standsStill says that no thread of a process runs, or will.
+func standsStill(pid int) bool {
+	tids := procfs.TIDs(pid)
+	for _, tid := range tids {
+		if procfs.State(pid, tid) != "T" {
+			return false
+		}
+	}
+	return len(tids) > 0
+}
+
+// Continue has a worker go on.
+func (s *stage) Continue(slot int) {
+	if h := s.crew.hand(slot); h != nil {
+		s.crew.resume(h)
+	}
+}
 
 // Pause waits for every worker to be there and every lane to be parked: from
 // then until Resume the memory stands still.
