@@ -196,6 +196,7 @@ func All() []*Plan {
 		historyPlan(),
 		hostilePlan(),
 		stoppedPlan(),
+		oversubscribedPlan(),
 	}
 }
 

@@ -288,19 +288,5 @@ func (s *session) snapshot(now time.Time) report.Snapshot {
 	}
 }
 
-// fairness is Jain's index of what the slots have done: 1 when all have done the same.
-func (s *session) fairness() float64 {
-	var sum, squares float64
-	slots := int(s.arena.Procs.Load())
-	for i := range slots {
-		var ops float64
-		for j := range int(s.arena.Lanes.Load()) {
-			ops += float64(s.arena.Lane(i, j).Ops.Load())
-		}
-		sum, squares = sum+ops, squares+ops*ops
-	}
-	if squares == 0 {
-		return 1
-	}
-	return sum * sum / (float64(slots) * squares)
-}
+// fairness is of what the slots have done: 1 when all have done the same.
+func (s *session) fairness() float64 { return scenario.Jain(scenario.Shares(s.arena)) }
