@@ -60,7 +60,7 @@ func stoppedPlan() *Plan {
 			}}, nil
 		},
 		Conduct: func(st Stage) {
-			c = &stopper{conductor: newConductor(st), s: stoppedOf(st.Arena())}
+			c = &stopper{conductor: newConductor(unexcused{st}), s: stoppedOf(st.Arena())}
 			c.conduct()
 		},
 		Check: func(a *arena.Arena, f *Findings) { c.check(a, f) },
@@ -72,6 +72,12 @@ func stoppedPlan() *Plan {
 }
 
 func stoppedOf(a *arena.Arena) *stoppedArea { return arena.At[stoppedArea](a.Scenario(), 0) }
+
+// unexcused is a stage on which it is no excuse that somebody has been stopped: here others
+// have to get on beside them.
+type unexcused struct{ Stage }
+
+func (unexcused) Slow() bool { return false }
 
 // stopper stops and watches.
 type stopper struct {
