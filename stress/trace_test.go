@@ -141,3 +141,41 @@ func TestNested(t *testing.T) {
 		}
 	}
 }
+
+// Scenarios whose goroutines act on orders, and those of a crowd, of which one for each
+// worker writes down, have spans too: waits that came to something, what was held until it
+// was given away, and, where there are deaths, these and the repairs.
+func TestTraceOfOrders(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	for name, marks := range map[string][]string{"handoff": nil, "dead-waiter": {"i kill", "i recovery"}, "herd": {"i kill"}, "timeouts": {"i kill"}} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "trace.json")
+			var out, errs bytes.Buffer
+			code := dispatch(strings.Fields("run "+name+" -latency=false -kill 40 -trace "+file), &out, &errs)
+			if code != report.Pass && code != report.Late {
+				t.Fatalf("code %d: %s%s", code, &out, &errs)
+			}
+			count, rows, longest := map[string]int{}, map[int][]trace.Event{}, map[string]trace.Micros{}
+			for _, e := range readTrace(t, file).Events {
+				count[e.Phase+" "+e.Name]++
+				if e.Phase == "X" {
+					rows[e.TID] = append(rows[e.TID], e)
+					longest[e.Name] = max(longest[e.Name], e.For)
+				}
+			}
+			for row, events := range rows {
+				if !nested(events) {
+					t.Errorf("the spans of row %d cross, or are out of order: %+v", row, events[:min(len(events), 4)])
+				}
+			}
+			for _, want := range append([]string{"X wait", "X hold"}, marks...) {
+				if count[want] == 0 {
+					t.Errorf("no %q among %v", want, count)
+				}
+			}
+			if longest["wait"] == 0 || longest["hold"] == 0 {
+				t.Errorf("spans without a length: the longest are %v", longest)
+			}
+		})
+	}
+}

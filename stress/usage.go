@@ -148,7 +148,7 @@ The operations of a goroutine are written down, the last ones of those that are 
 it called, had what it wanted, and gave it away. Where only one may be inside no two may
 overlap. With -history n every operation is timed, which costs more than most of them take,
 and the last n are kept; with -trace they are also written to a file. A trace says of itself
-what it lacks. Scenarios whose goroutines act on orders write nothing down.
+what it lacks. Of the crowds of herd one goroutine in each worker writes its operations down.
 
 On a terminal the run is shown in place; elsewhere there is a line every five seconds, on
 standard error.

@@ -94,12 +94,15 @@ func (h *handArea) obey(l *Lane, order uint32) error {
 	l.Label.Store(LabelWaiting)
 	switch order & 0xff {
 	case opLock:
+		l.waits()
 		h.Mu.Lock()
 		l.got()
 	case opUnlock, opUnlockKill:
 		h.gives(l)
 		h.Mu.Unlock()
+		l.held()
 	case opLockBrief:
+		l.waits()
 		h.Mu.Lock()
 		l.got()
 		for t := time.Now(); time.Since(t) < 200*time.Microsecond; {
@@ -107,21 +110,26 @@ func (h *handArea) obey(l *Lane, order uint32) error {
 		}
 		h.gives(l)
 		h.Mu.Unlock()
+		l.held()
 	case opAcquire:
+		l.waits()
 		if err := h.Sem.Acquire(context.Background()); err != nil {
 			return err
 		}
 		l.got()
+		l.done()
 	case opRelease, opReleaseKill:
 		h.gives(l)
 		if err := h.Sem.Release(); err != nil {
 			return err
 		}
 	case opWait:
+		l.waits()
 		if err := h.ticket(context.Background()); err != nil {
 			return err
 		}
 		l.got()
+		l.done()
 	case opSignal, opSignalKill, opBroadcast:
 		h.signal(l, order&0xff == opBroadcast)
 	case opDuel:
@@ -164,6 +172,7 @@ func (h *handArea) signal(l *Lane, all bool) {
 }
 
 func (l *Lane) got() {
+	l.holds()
 	l.Rec[recGot].Store(uint64(arena.Now()))
 	l.Label.Store(LabelInside)
 }
@@ -173,6 +182,7 @@ func (l *Lane) got() {
 func (h *handArea) gives(l *Lane) {
 	l.Label.Store(LabelGiving)
 	sharp(h.GiveAt.Load())
+	l.gives()
 	l.Rec[recGave].Store(uint64(arena.Now()))
 }
 

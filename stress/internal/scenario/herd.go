@@ -117,11 +117,11 @@ func (h *herdArea) obey(l *Lane, s *herdSlot, order uint32) (err error) {
 	case opGate:
 		h.gate(l, s, n)
 	case opContend:
-		crowd(n, func() { h.contend(l, s) })
+		crowd(l, n, func(l *Lane) { h.contend(l, s) })
 	case opJoin:
-		crowd(part(l.W.Arena), func() { h.contend(l, s) })
+		crowd(l, part(l.W.Arena), func(l *Lane) { h.contend(l, s) })
 	case opQueue:
-		crowd(n, func() { h.queue(l, s) })
+		crowd(l, n, func(l *Lane) { h.queue(l, s) })
 	case opGive:
 		h.Gave.Store(arena.Now())
 		for range n {
@@ -130,19 +130,24 @@ func (h *herdArea) obey(l *Lane, s *herdSlot, order uint32) (err error) {
 			}
 		}
 	case opListen:
-		crowd(part(l.W.Arena), func() { h.listen(l, s) })
+		crowd(l, part(l.W.Arena), func(l *Lane) { h.listen(l, s) })
 	}
 	return nil
 }
 
-// crowd has n goroutines do the same, and waits for all.
-func crowd(n int, do func()) {
+// crowd has n goroutines do the same, and waits for all. The first writes its operations
+// down.
+func crowd(l *Lane, n int, do func(l *Lane)) {
 	var all sync.WaitGroup
-	for range n {
+	for i := range n {
+		one := l
+		if i > 0 {
+			one = l.mute()
+		}
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			do()
+			do(one)
 		}()
 	}
 	all.Wait()
@@ -161,7 +166,7 @@ func (h *herdArea) gate(l *Lane, s *herdSlot, n int) {
 		}
 		h.M.Mu.Unlock()
 	}()
-	crowd(n, func() { h.contend(l, s) })
+	crowd(l, n, func(l *Lane) { h.contend(l, s) })
 	<-opened
 }
 
@@ -170,9 +175,12 @@ func (h *herdArea) contend(l *Lane, s *herdSlot) {
 	s.Came.Add(1)
 	for first := true; first || h.Halt.Load() == 0; first = false {
 		asked := arena.Now()
+		l.waits()
 		h.M.Mu.Lock()
+		l.holds()
 		h.waited(s, asked, arena.Now())
 		h.M.change(l, 0)
+		l.held()
 	}
 }
 
@@ -191,9 +199,12 @@ func (h *herdArea) waited(s *herdSlot, asked, got int64) {
 // queue takes a permit and keeps it.
 func (h *herdArea) queue(l *Lane, s *herdSlot) {
 	s.Came.Add(1)
+	l.waits()
 	if err := h.Sem.Acquire(context.Background()); err != nil {
 		l.Fault("herd: Acquire without a deadline: %v", err)
 	}
+	l.holds()
+	l.done()
 	l.Ops.Add(1)
 	h.stamp()
 }
@@ -202,9 +213,12 @@ func (h *herdArea) queue(l *Lane, s *herdSlot) {
 func (h *herdArea) listen(l *Lane, s *herdSlot) {
 	h.Mu.Lock()
 	s.Came.Add(1)
+	l.waits()
 	for casts := h.Casts.Load(); h.Casts.Load() == casts; {
 		h.Cond.Wait(&h.Mu)
 	}
+	l.holds()
+	l.done()
 	h.Mu.Unlock()
 	l.Ops.Add(1)
 	h.stamp()

@@ -197,6 +197,7 @@ func (l *Lane) stay() time.Duration {
 }
 
 func (t *timeoutsArea) lock(l *Lane) error {
+	begin := l.Begin()
 	err := t.limited(l, onMutex, false, context.Background(), func(ctx context.Context) error {
 		if ctx.Done() != nil {
 			return t.M.Mu.LockContext(ctx)
@@ -208,7 +209,9 @@ func (t *timeoutsArea) lock(l *Lane) error {
 		return nil
 	}
 	if err == nil {
+		begin = l.Took(arena.Wait, begin)
 		t.M.change(l, l.stay())
+		l.Took(arena.Hold, begin)
 	}
 	return err
 }
@@ -315,6 +318,7 @@ func (t *timeoutsArea) until(l *Lane, op uint32) error {
 		cancel()
 	}(t.Until.Load())
 	l.Label.Store(LabelWaiting)
+	l.waits()
 	var err error
 	switch op {
 	case opLockUntil:
@@ -326,10 +330,14 @@ func (t *timeoutsArea) until(l *Lane, op uint32) error {
 	}
 	if l.cancelled(err) {
 		l.Rec[recOutcome].Store(outcomeCancelled)
+		l.done()
 		return nil
 	}
 	l.Rec[recOutcome].Store(outcomeGot)
 	l.got()
+	if op != opLockUntil { // nobody gives a permit or a ticket back
+		l.done()
+	}
 	return err
 }
 

@@ -38,7 +38,9 @@ func tickets(a *arena.Arena) int64 { return int64(a.Sum(recGiven)) - int64(a.Sum
 
 // step puts a ticket in or takes one out.
 func (b *box) step(l *Lane, t *timeoutsArea) error {
+	l.waits()
 	b.Mu.Lock()
+	l.holds()
 	b.enter(l, "condvar")
 	l.Reach(labelBoxed)
 	have := tickets(l.W.Arena)
@@ -57,6 +59,7 @@ func (b *box) step(l *Lane, t *timeoutsArea) error {
 		}
 		switch err := b.wait(l, t); {
 		case errors.Is(err, mutex.ErrNotRecoverable):
+			l.done()
 			return err // and the mutex is not held
 		case l.cancelled(err):
 			return b.out(l)
@@ -70,7 +73,9 @@ func (b *box) step(l *Lane, t *timeoutsArea) error {
 
 func (b *box) out(l *Lane) error {
 	b.leave(l, "condvar")
+	l.gives()
 	b.Mu.Unlock()
+	l.held()
 	l.Ops.Add(1)
 	return nil
 }
@@ -81,6 +86,9 @@ func (b *box) wait(l *Lane, t *timeoutsArea) error {
 	must := int(l.W.Arena.Sum(recUntimed)) >= l.W.Arena.LaneCount()/4
 	b.leave(l, "condvar")
 	l.Label.Store(LabelWaiting)
+	l.gives()
+	l.held() // the mutex, and asks for it and a ticket
+	l.waits()
 	err := t.limited(l, onCond, must, l.W.Context(), func(ctx context.Context) error {
 		if _, timed := ctx.Deadline(); !timed {
 			l.Rec[recUntimed].Store(1)
@@ -91,6 +99,7 @@ func (b *box) wait(l *Lane, t *timeoutsArea) error {
 	if pid, held := b.Mu.Owner(); !held || pid != int(l.W.Slot.PID.Load()) {
 		l.Fault("condvar: WaitContext returned %v to process %d, but process %d holds the mutex (held %v)", err, l.W.Slot.PID.Load(), pid, held)
 	}
+	l.holds()
 	b.enter(l, "condvar")
 	return err
 }
@@ -145,8 +154,10 @@ func (q *ledger) step(l *Lane, t *timeoutsArea) error {
 	n := l.Rec[recIssued].Load() + 1
 	l.Rec[recIssued].Store(n)
 	l.Rec[recStoring].Store(1)
+	begin := l.Begin()
 	err := q.store(l, t, version(l.ID, n))
 	if err == nil {
+		l.Took(arena.Hold, begin)
 		l.Rec[recStored].Add(1)
 	}
 	l.Rec[recStoring].Store(0)

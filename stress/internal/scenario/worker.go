@@ -96,8 +96,10 @@ type Lane struct {
 	ID   int // across all workers
 	Rand *rand.Rand
 
+	muted bool             // times nothing
 	begun uint             // operations that could have been timed
 	op    *arena.Operation // the one that is timed, where they are kept
+	since int64            // where wait and hold are in different functions: what Begin or Took returned last
 }
 
 // timedEach: only every so manieth operation is timed, since two clock readings can cost
@@ -107,6 +109,9 @@ const timedEach = 16
 // Begin is the time, if this operation is to be timed, else 0.
 func (l *Lane) Begin() int64 {
 	l.op = nil
+	if l.muted {
+		return 0
+	}
 	if l.begun++; l.begun%timedEach != 0 && l.W.Arena.Every.Load() == 0 {
 		return 0
 	}
@@ -143,6 +148,27 @@ func (l *Lane) gives() {
 	if l.op != nil {
 		l.op.Give.Store(arena.Now())
 	}
+}
+
+// waits, holds and held are Begin and Took of an operation that is in several functions, or
+// several orders.
+func (l *Lane) waits() { l.since = l.Begin() }
+func (l *Lane) holds() { l.since = l.Took(arena.Wait, l.since) }
+func (l *Lane) held() {
+	l.Took(arena.Hold, l.since)
+	l.done()
+}
+
+// done forgets the operation: what follows is not part of it.
+func (l *Lane) done() { l.op, l.since = nil, 0 }
+
+// mute is the lane for one of many goroutines that share it: only one of them, who has the
+// lane itself, may write operations down.
+func (l *Lane) mute() *Lane {
+	m := *l
+	m.muted = true
+	m.done()
+	return &m
 }
 
 // Reach says where the lane is. If the supervisor has set a trap there, the

@@ -87,7 +87,7 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 	if plan.Crowd {
 		lanes = 1
 	}
-	a, err := arena.CreateKeeping(opts.Shape.Procs, lanes, plan.Area(opts.Shape.Procs, lanes), keeping(plan, opts, lanes))
+	a, err := arena.CreateKeeping(opts.Shape.Procs, lanes, plan.Area(opts.Shape.Procs, lanes), keeping(opts, lanes))
 	if err != nil {
 		r.Add(report.Setup, err.Error())
 		return r
@@ -121,15 +121,11 @@ func Run(ctx context.Context, plan *scenario.Plan, opts Options) *report.Result 
 	return r
 }
 
-// keeping is how many operations of each lane are kept. A lane that many goroutines share
-// has no use for it.
-func keeping(plan *scenario.Plan, opts Options, lanes int) int {
+// keeping is how many operations of each lane are kept.
+func keeping(opts Options, lanes int) int {
 	keep := sampleKept
 	if opts.History > 0 {
 		keep = opts.History
-	}
-	if plan.Crowd {
-		return 0
 	}
 	return arena.Capacity(opts.Shape.Procs, lanes, keep)
 }
