@@ -51,7 +51,7 @@ func hostilePlan() *Plan {
 		Name:     "hostile",
 		About:    "one process scribbles over the library's words: the others' calls end in time, and their mutex elsewhere is exact",
 		Labels:   append(mutexLabels[:len(mutexLabels):len(mutexLabels)], "on vandalised ground", "scribbling"),
-		Duration: 1200 * time.Millisecond,
+		Duration: 800 * time.Millisecond,
 		Shape:    Shape{Procs: 4, Lanes: 4},
 		Least:    Shape{Procs: 2, Lanes: 1},
 		Traps:    held,

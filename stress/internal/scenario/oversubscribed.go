@@ -32,7 +32,7 @@ func oversubscribedPlan() *Plan {
 		Name:      "oversubscribed",
 		About:     "16 processes for each CPU share a mutex and a semaphore and are killed: exact counts, and every one gets on",
 		Labels:    mutexLabels,
-		Duration:  1500 * time.Millisecond,
+		Duration:  time.Second,
 		Shape:     Shape{Procs: min(crowdedProcs*runtime.NumCPU(), mostCrowded), Lanes: 1},
 		Least:     Shape{Procs: 2, Lanes: 1},
 		MostKills: 20, // each replacement waits for a CPU, too

@@ -43,7 +43,7 @@ func stoppedPlan() *Plan {
 		Name:     "stopped",
 		About:    "owners and waiters are stopped for several looks, and go on: none is taken for dead, nobody else waits for a waiter",
 		Labels:   mutexLabels,
-		Duration: 1200 * time.Millisecond,
+		Duration: 800 * time.Millisecond,
 		Shape:    Shape{Procs: 4, Lanes: 4},
 		Least:    Shape{Procs: 2, Lanes: 1},
 		NoKills:  true,
