@@ -6,6 +6,7 @@ import "interlock/stress/internal/selftest"
 var unseen = map[string]string{
 	"two-initialisers":         "files and their locks are not simulated",
 	"semaphore-named-too-soon": "files and their locks are not simulated",
+	"stopped-taken-for-dead":   "that a process is stopped is not simulated",
 	"c-signal-without-wake":    "C is not simulated",
 	"c-wait-uncounted":         "C is not simulated",
 	"c-writes-at-even":         "C is not simulated",

@@ -166,11 +166,19 @@ func (w *workplace) hunt(ctx context.Context, m selftest.Mutant, limit time.Dura
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	defer os.Remove(binary)
-	cmd := rebuild.Command(ctx, w.Dir, binary, "-hunt", "-for", limit.String())
+	cmd := rebuild.Command(ctx, w.Dir, binary, "-hunt", "-near", near(m), "-for", limit.String())
 	text, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)
 	}
 	r := &explore.Report{}
 	return r, json.Unmarshal(text, r)
+}
+
+// near is the package whose source the mutant changes.
+func near(m selftest.Mutant) string {
+	if len(m.Edits) == 0 {
+		return ""
+	}
+	return filepath.Dir(m.Edits[0].File)
 }

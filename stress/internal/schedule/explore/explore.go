@@ -99,9 +99,22 @@ func (s *scenario) level(r *Report, exact cost, until time.Duration) (all bool) 
 	return true
 }
 
-// hunt looks for a failure in any scenario: at random, and in turn with that what costs
-// least, in all of them, and so on, a while for each.
-func hunt(o *Options, chosen []*scenario) *Report {
+// hunt looks for a failure in any scenario, and first where it is likeliest.
+func hunt(o *Options) *Report {
+	half := *o
+	half.For /= 2
+	if some := near(o, o.chosen()); some != nil {
+		if r := huntIn(&half, some); r.Failure != "" {
+			return r
+		}
+		o = &half
+	}
+	return huntIn(o, o.chosen())
+}
+
+// huntIn tries schedules at random, and in turn with that what costs least, in all of
+// them, and so on, a while for each.
+func huntIn(o *Options, chosen []*scenario) *Report {
 	total := &Report{begin: used()}
 	defer total.close()
 	for _, exact := range []cost{{0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, 2}, {2, 0}} {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,7 @@ type Options struct {
 	Schedule    string
 	Mutant      string // whose source this program was built from
 	Hunt        bool   // one report, of the first failure in any scenario
+	Near        string // the package whose scenarios are hunted in first; may be empty
 }
 
 // MostProcesses is for how many processes the library's source may be compiled.
@@ -42,6 +44,7 @@ func Flags(set *flag.FlagSet) *Options {
 	set.StringVar(&o.Schedule, "schedule", "", "follow this `schedule` of the scenario, and print each step")
 	set.StringVar(&o.Mutant, "mutant", "", "search the source with this `mutant`'s bug in it")
 	set.BoolVar(&o.Hunt, "hunt", false, "stop at the first failure in any scenario, and report it as JSON")
+	set.StringVar(&o.Near, "near", "", "with -hunt, spend half of the time on the scenarios of this `package`: semaphore, condvar or seqlock")
 	return o
 }
 
@@ -82,6 +85,17 @@ func (o *Options) chosen() (chosen []*scenario) {
 	return chosen
 }
 
+// near are those that play the package o.Near.
+func near(o *Options, chosen []*scenario) (some []*scenario) {
+	begins := map[string][]string{"semaphore": {"semaphore"}, "condvar": {"signal", "broadcast"}, "seqlock": {"seqlock", "twin"}}
+	for _, s := range chosen {
+		if slices.ContainsFunc(begins[o.Near], func(word string) bool { return strings.HasPrefix(s.name, word) }) {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
 func names() (all []string) {
 	for _, s := range scenarios {
 		all = append(all, s.name)
@@ -112,7 +126,7 @@ func Main(args []string, out, errs io.Writer) int {
 	debug.SetGCPercent(400)
 	switch {
 	case o.Hunt:
-		return report(json.NewEncoder(out).Encode(hunt(o, o.chosen())), errs)
+		return report(json.NewEncoder(out).Encode(hunt(o)), errs)
 	case o.Schedule != "":
 		return follow(o, out, errs)
 	}
