@@ -117,6 +117,7 @@ func TestTheRunbookShowsWhatInspectPrints(t *testing.T) {
 		}
 	}
 	end(again)
+	_ = shm.Remove("fleet") // it may have been inside
 
 	careless, other := start("-of", "4", "-careless"), start("-of", "4", "-careless")
 	inspectUntil(t, stress, shown[2], nothing)
