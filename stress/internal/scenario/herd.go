@@ -135,13 +135,13 @@ func (h *herdArea) obey(l *Lane, s *herdSlot, order uint32) (err error) {
 	return nil
 }
 
-// crowd has n goroutines do the same, and waits for all. The first writes its operations
-// down.
+// crowd has n goroutines do the same, and waits for all. The last to start has the lane,
+// and writes its operations down: from then on nobody else may read it.
 func crowd(l *Lane, n int, do func(l *Lane)) {
 	var all sync.WaitGroup
 	for i := range n {
 		one := l
-		if i > 0 {
+		if i < n-1 {
 			one = l.mute()
 		}
 		all.Add(1)
