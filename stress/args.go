@@ -54,7 +54,7 @@ func newFlags(errs io.Writer) (*flag.FlagSet, *options) {
 	o := &options{}
 	set := flag.NewFlagSet("stress run", flag.ContinueOnError)
 	set.SetOutput(errs)
-	set.DurationVar(&o.duration, "duration", 0, "`time` for each scenario (0: the scenario's own, about 25 s in all)")
+	set.DurationVar(&o.duration, "duration", 0, "`time` for each scenario (0: the scenario's own, about 28 s in all)")
 	set.IntVar(&o.procs, "procs", 0, "worker `processes` (0: the scenario's own number)")
 	set.IntVar(&o.goroutines, "goroutines", 0, "`goroutines` in each worker process (0: the scenario's own number)")
 	set.Float64Var(&o.kill, "kill", 80, "`kills` per second, on average; 0: none")

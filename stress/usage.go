@@ -15,7 +15,7 @@ const overview = `stress tries to break interlock's primitives: real processes, 
 kill -9 at any instruction, and for each scenario a model of what must hold.
 
 Usage:
-  stress                          every scenario, about 25 s
+  stress                          every scenario, about 28 s
   stress run [NAME…|all] [flags]  the named ones ('seg*' works); flags before or after the names
   stress list                     the scenarios
   stress selftest [MUTANT…]       build deliberately broken variants of the library's own
