@@ -153,7 +153,6 @@ func init() {
 }
 
 func TestSleepersAreServedAfterAFailedRepair(t *testing.T) {
-	proctest.SkipEmulated(t, "a wake may take as long as a look")
 	for _, how := range []string{"error", "panic"} {
 		t.Run(how, func(t *testing.T) {
 			f, b := newBoard(t)
