@@ -232,6 +232,9 @@ func TestWhoMayNotOpenItIsTold(t *testing.T) { // T66
 		}
 		return err
 	})
+	if errors.Is(err, unix.EINVAL) {
+		t.Skip("there is no other user in this user namespace")
+	}
 	expectIs(t, "Open by another user", err, fs.ErrPermission)
 	expectIs(t, "Unlink by another user", asNobody(func() error { return Unlink(name) }), fs.ErrPermission)
 }
