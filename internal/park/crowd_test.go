@@ -1,6 +1,7 @@
 package park
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,8 +11,21 @@ import (
 )
 
 // Who sleeps on a word is counted by the kernel, and neither woken nor moved by that:
-// those who came first are woken first.
+// those who came first are woken first. (But one that Go's runtime interrupts lies down
+// again behind the others, P-G6: so there are several attempts.)
 func TestSleepersAreCountedAndStayWhereTheyAre(t *testing.T) {
+	const attempts = 10
+	var order []int
+	for range attempts {
+		if order = wokenInOrder(t); slices.IsSorted(order) {
+			return
+		}
+	}
+	t.Errorf("woken in this order, and no better the other times: %v", order)
+}
+
+// wokenInOrder is in which order 40 are woken that lay down one after the other.
+func wokenInOrder(t *testing.T) (order []int) {
 	var word atomic.Uint32
 	const n = 40
 	woken := make(chan int, n)
@@ -28,17 +42,16 @@ func TestSleepersAreCountedAndStayWhereTheyAre(t *testing.T) {
 	if got := sleepers(&word, few); got != few {
 		t.Errorf("counted where it makes no difference: %d", got)
 	}
-	for i := range n {
+	for range n {
 		if _, err := futex.Wake(&word, 1); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-woken; got != i {
-			t.Errorf("number %d was woken as number %d", got, i)
-		}
+		order = append(order, <-woken)
 	}
 	if got := sleepers(&word, 100); got != 0 {
 		t.Errorf("all are awake: %d", got)
 	}
+	return order
 }
 
 // Where few wait, nothing that takes two looks may take longer than 100 ms.
