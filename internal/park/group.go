@@ -28,7 +28,7 @@ func Join(word *atomic.Uint32, read func() Counts) *Waiter {
 	w := &Waiter{word: word, read: read, since: now(), call: make(chan struct{}, 1)}
 	w.look = func() Finding { return RouseIf(w.groupMoved()) }
 	w.joinGroup()
-	keepLooking()
+	keepLooking(word)
 	return w
 }
 

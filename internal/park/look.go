@@ -17,7 +17,8 @@ import (
 // A process that looks costs about as much as it takes to wake one that sleeps, and
 // a thousand that wait for one word would do nothing else. So where more than few
 // processes sleep on each of the words that this one waits for, each looks less
-// often, and all of them together still more often than one alone would.
+// often, and all of them together still more often than one alone would. Who comes to
+// wait for another word meanwhile ends that rest.
 const (
 	LookEvery = 40 * time.Millisecond
 	manyWords = 256
@@ -37,10 +38,31 @@ var rounds atomic.Uint32
 // goroutine each time.
 var looking atomic.Bool
 
-// keepLooking starts the ticker if need be. The caller counts in waiting.
-func keepLooking() {
+// A rest is a pause that a crowd allows the ticker.
+type rest struct {
+	word  *atomic.Uint32 // the only one that is waited for, or nil
+	timer *time.Timer
+}
+
+var (
+	resting  atomic.Pointer[rest] // nil: it is not
+	arrivals atomic.Uint32        // of waiters
+	seldom   atomic.Bool          // the pause before this round was longer than a period
+)
+
+// Seldom reports whether the ticker's rounds are further apart than a period: then what
+// takes two looks takes too long.
+func Seldom() bool { return seldom.Load() }
+
+// keepLooking starts the ticker if need be, and ends its rest at another word. The
+// caller waits for word already, and counts in waiting.
+func keepLooking(word *atomic.Uint32) {
 	if !looking.Load() && looking.CompareAndSwap(false, true) {
 		go tick()
+	}
+	arrivals.Add(1)
+	if r := resting.Load(); r != nil && r.word != word && resting.CompareAndSwap(r, nil) {
+		r.timer.Reset(LookEvery)
 	}
 }
 
@@ -60,13 +82,35 @@ func tick() {
 			}
 		}
 		rounds.Add(1)
+		resting.Store(nil)
+		before := arrivals.Load()
 		words, crowd := 0, few*mostStretch
+		r := &rest{timer: t}
 		for b := range occupiedBuckets {
-			heads = b.heads(heads[:0])
+			if heads = b.heads(heads[:0]); len(heads) > 0 {
+				r.word = heads[0].word
+			}
 			words += len(heads)
 			crowd = lookAt(heads, crowd)
 		}
-		t.Reset(pause(words, crowd))
+		if words != 1 {
+			r.word = nil
+		}
+		r.begin(pause(words, crowd), before)
+	}
+}
+
+// begin sets the timer. Who came to wait in this round, since so many had, may not have
+// been looked at: either that is seen here, or the rest there.
+func (r *rest) begin(d time.Duration, before uint32) {
+	seldom.Store(d > LookEvery)
+	r.timer.Reset(d)
+	if d <= 2*LookEvery {
+		return // soon enough for anybody
+	}
+	resting.Store(r)
+	if arrivals.Load() != before && resting.CompareAndSwap(r, nil) {
+		r.timer.Reset(LookEvery)
 	}
 }
 

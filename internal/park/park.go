@@ -103,7 +103,7 @@ func enter(w *Waiter, k kind) *Waiter {
 	b.mu.Lock()
 	b.enqueue(w, k)
 	b.mu.Unlock()
-	keepLooking()
+	keepLooking(w.word)
 	return w
 }
 
