@@ -70,9 +70,10 @@ func (l *looker) look() park.Finding {
 		return park.Rouse // INV-M7 has not helped so far
 	case now.word&robust.Waiters == 0:
 		return park.Rouse
-	case !again && !proc.IsUnlinked(now.prev):
+	case !again && !proc.IsUnlinked(now.prev) && !park.Seldom():
 		// The owner has lived since the last look, and to ask for it costs most of one.
-		// (One whose death the kernel will not mark is asked for at once.)
+		// (One whose death the kernel will not mark is asked for at once, and so is
+		// everyone where the next look would be too late.)
 		return park.Quiet
 	}
 	switch round.Judge(park.Rounds(), now.word&robust.TIDMask, now.prev, now.next) {
@@ -88,12 +89,12 @@ func (l *looker) look() park.Finding {
 	return park.Rouse
 }
 
-// bury is E-M10 for TryLock, which waits for nobody: nobody of this process
-// might look. It is for owners whose death the kernel cannot mark. It reports
-// whether m is an orphan by it.
-func (m *Mutex) bury() bool {
+// bury is E-M10 for who waits too short a time for a look, or not at all, as TryLock
+// does: nobody of this process might look. Unless linked says so, it is only for owners
+// whose death the kernel cannot mark. It reports whether m is an orphan by it.
+func (m *Mutex) bury(linked bool) bool {
 	s := m.snapshot()
-	if s.word&robust.TIDMask == 0 || s.word&robust.OwnerDied != 0 || !proc.IsUnlinked(s.prev) {
+	if s.word&robust.TIDMask == 0 || s.word&robust.OwnerDied != 0 || !linked && !proc.IsUnlinked(s.prev) {
 		return false
 	}
 	return proc.Judge(s.word&robust.TIDMask, s.prev, s.next) == proc.Dead &&

@@ -9,7 +9,6 @@
 package mutex
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -22,7 +21,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"interlock/internal/park"
 	"interlock/internal/proctest"
 )
 
@@ -323,34 +321,6 @@ func init() {
 		c.Check(unix.Kill(os.Getpid(), unix.SIGKILL))
 		select {}
 	})
-}
-
-// One look finds it as it was before; the next asks for the owner. They need not be
-// looks of one wait: who waits for a short time, again and again, finds it too.
-func TestAnUnmarkedDeathIsFoundByShortWaits(t *testing.T) {
-	f, b := newBoard(t)
-	other, _ := newBoard(t)
-	third, _ := newBoard(t)
-	b.m.OnOwnerDeath(func(int) error { return nil })
-	p := proctest.Start(t, "forgets to detach", proctest.Files(f, other, third), proctest.Args("nothing there"))
-	p.WaitKilled(unix.SIGKILL)
-	if orphaned(&b.m) {
-		t.Skip("the kernel marked it")
-	}
-	start, tries := now(), 0
-	for ; ; tries++ {
-		ctx, cancel := context.WithTimeout(context.Background(), park.LookEvery*3/4)
-		err := b.m.LockContext(ctx)
-		cancel()
-		if err == nil {
-			break
-		}
-		if tries == 9 {
-			t.Fatalf("not found in %v", since(start))
-		}
-	}
-	b.m.Unlock()
-	t.Logf("acquired in %v, at try %d", since(start), tries+1)
 }
 
 func TestAForgottenDetachUnprotectsNothing(t *testing.T) { // P-K18, P-K4

@@ -57,7 +57,7 @@ func (m *Mutex) tryLockSlow() bool {
 	if !done {
 		done, err = m.try(context.Background(), plan{})
 	}
-	if !done && m.bury() {
+	if !done && m.bury(false) {
 		done, err = m.try(context.Background(), plan{})
 	}
 	if err != nil {
@@ -90,8 +90,18 @@ func (m *Mutex) lock(ctx context.Context, p plan) (err error) {
 			return err
 		}
 	}
-	return m.queue(ctx, p)
+	rounds := park.Rounds()
+	err = m.queue(ctx, p)
+	if err != nil && err == ctx.Err() && park.Rounds()-rounds < enoughLooks && m.bury(true) {
+		if done, inherited := m.try(ctx, p); done {
+			return inherited
+		}
+	}
+	return err
 }
+
+// enoughLooks find any death while one waits.
+const enoughLooks = 2
 
 func isOurs(v uint32) bool {
 	return v&robust.OwnerDied == 0 && v&robust.TIDMask == proc.TID(proc.Me())
