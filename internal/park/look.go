@@ -159,14 +159,15 @@ func lookAt(heads []*Waiter, crowd int) int {
 
 // lookOnce lets the primitive look, unless the waiter has left: its memory may
 // be unmapped by now. A fault counts as news: the waiter finds out for itself. It
-// also counts who sleeps there, up to most.
+// also counts who sleeps there, up to most: few where that cannot be known, since a
+// rest is for a crowd that was seen.
 func (w *Waiter) lookOnce(most int) (found Finding, crowd int) {
 	w.busy.Lock()
 	defer w.busy.Unlock()
+	crowd = min(most, few)
 	if w.gone {
-		return Quiet, most
+		return Quiet, crowd
 	}
-	crowd = most
 	if guarded(func() bool { found, crowd = w.look(), sleepers(w.word, most); return false }) {
 		return Rouse, crowd
 	}

@@ -81,3 +81,14 @@ func TestANewcomerDuringARoundPreventsTheRest(t *testing.T) {
 	}
 	<-r.timer.C
 }
+
+// Who has left when the look comes says nothing about a crowd.
+func TestOneThatHasLeftIsNoCrowd(t *testing.T) {
+	var word atomic.Uint32
+	w := EnterLock(&word, func() Finding { t.Error("it looked"); return Quiet })
+	bucketOf(&word).heads(nil) // as the ticker does before it looks
+	w.Leave()
+	if _, crowd := w.lookOnce(few * mostStretch); pause(1, crowd) != LookEvery {
+		t.Errorf("a crowd of %d where nobody waits any more", crowd)
+	}
+}
