@@ -53,6 +53,9 @@ func JudgeThread(pid, tid int, prev, next uint64) Verdict {
 	if unix.Tgkill(pid, tid, 0) == unix.ESRCH {
 		return Dead
 	}
+	if !procIsOurs() {
+		return Alive
+	}
 	state, ticks, err := threadStat(pid, tid)
 	switch {
 	case err != nil:
@@ -92,7 +95,11 @@ func threadExists(tid int) bool {
 // The state of a thread that is on its way out of the kernel is X, dead: it
 // will not run its program again.
 func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
-	b, err := readFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	return readStat(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+}
+
+func readStat(file string) (state byte, ticks uint64, err error) {
+	b, err := readFile(file)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -101,7 +108,7 @@ func threadStat(pid, tid int) (state byte, ticks uint64, err error) {
 	const fieldState, fieldFlags, fieldStart = 0, 6, 19 // fields 3, 9 and 22 of proc(5)
 	const exiting = 0x4                                 // PF_EXITING
 	if len(f) <= fieldStart || len(f[fieldState]) != 1 {
-		return 0, 0, fmt.Errorf("proc: cannot parse /proc/%d/task/%d/stat", pid, tid)
+		return 0, 0, fmt.Errorf("proc: cannot parse %s", file)
 	}
 	state = f[fieldState][0]
 	if flags, err := strconv.ParseUint(string(f[fieldFlags]), 10, 64); err == nil && flags&exiting != 0 {
@@ -130,7 +137,7 @@ var bootOffset = sync.OnceValue(func() uint64 {
 // ProcessOf is the process to which a thread belongs, 0 if unknown.
 func ProcessOf(tid int) int {
 	b, err := readFile(fmt.Sprintf("/proc/%d/status", tid))
-	if err != nil {
+	if err != nil || !procIsOurs() {
 		return 0
 	}
 	pid, err := strconv.Atoi(string(field(b, "Tgid:")))

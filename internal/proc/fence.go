@@ -22,8 +22,8 @@ import (
 //
 // It ends early with ctx's error. It does not wait for a thread in
 // uninterruptible sleep, which may last for ever; such a thread can write only
-// through a system call it is already in. Where /proc hides the process, there
-// is nothing to see and no fence.
+// through a system call it is already in. Where /proc hides the process, or is that
+// of another PID namespace, there is nothing to see and no fence.
 func Fence(ctx context.Context, pid int) error {
 	if pid == 0 || pid == os.Getpid() {
 		return nil
@@ -49,7 +49,7 @@ func Fence(ctx context.Context, pid int) error {
 func dying(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	threads, err := threadsOf(dir)
-	if err != nil {
+	if err != nil || !procIsOurs() {
 		return false
 	}
 	for _, t := range threads {

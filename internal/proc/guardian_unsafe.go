@@ -76,7 +76,7 @@ func guardian(ready chan struct{}) {
 	}
 	register()
 	tid := unix.Gettid()
-	_, ticks, err := threadStat(os.Getpid(), tid)
+	_, ticks, err := readStat("/proc/thread-self/stat") // by way of self: see pidNamespace
 	if err != nil {
 		ticks = 0 // no /proc: others fall back to asking for the TID alone
 	}

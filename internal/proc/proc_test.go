@@ -6,7 +6,8 @@
 //     words that two owners wrote between them prove nothing;
 //   - the guardian is not the first thread, and has a name;
 //   - Fence waits for every thread that has SIGKILL to take, and can be cancelled;
-//   - ProcessOf names a thread's process.
+//   - ProcessOf names a thread's process;
+//   - a /proc of another PID namespace, in which the numbers are strangers', is not believed.
 package proc
 
 import (
@@ -15,9 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +46,15 @@ func init() {
 			}()
 		}
 		c.Say("busy")
+		c.Recv()
+	})
+	proctest.Register("first", func(c *proctest.Child) {
+		Start()
+		// Another /proc has process 1, too, and that one started long before us.
+		_, ticks, err := readStat("/proc/self/stat")
+		c.Check(err)
+		prev, next := compose(1, 1, ticks, pidNamespace())
+		c.Sayf("%d %d %v %d", os.Getpid(), JudgeThread(1, 1, prev, next), startOf(Next()) != 0, ProcessOf(2))
 		c.Recv()
 	})
 	proctest.Register("lingers", func(c *proctest.Child) {
@@ -229,6 +241,23 @@ func TestProcessOf(t *testing.T) {
 			t.Errorf("ProcessOf(%d) is %d, not %d", tid, got, want)
 		}
 	}
+}
+
+// What `unshare --pid` leaves: the first process of a PID namespace, with the /proc of ours.
+func TestAnOuterProcIsNotBelieved(t *testing.T) {
+	attr := func(a *syscall.SysProcAttr) { a.Cloneflags = unix.CLONE_NEWPID }
+	try := exec.Command("true")
+	try.SysProcAttr = &syscall.SysProcAttr{}
+	attr(try.SysProcAttr)
+	if err := try.Run(); err != nil {
+		proctest.Excuse("first")
+		t.Skipf("may not make a PID namespace: %v", err)
+	}
+	p := proctest.Start(t, "first", proctest.Attr(attr))
+	if got, want := p.Line(), fmt.Sprintf("1 %d true 0", Alive); got != want {
+		t.Errorf("%s, not %s: pid, itself judged, is its start known, the process of a stranger", got, want)
+	}
+	p.Kill()
 }
 
 func TestKillPending(t *testing.T) {

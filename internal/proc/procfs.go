@@ -1,10 +1,28 @@
 package proc
 
 import (
+	"bytes"
+	"os"
 	"slices"
+	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// procIsOurs reports whether /proc shows the processes of our PID namespace. That of an
+// outer one, which `unshare --pid` alone leaves in place, has strangers at our numbers.
+var procIsOurs = sync.OnceValue(func() bool {
+	status, err := readFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	// One number for each PID namespace from that of /proc down to ours.
+	if ids := field(status, "NSpid:"); ids != nil {
+		return len(bytes.Fields(ids)) == 1
+	}
+	return string(field(status, "Pid:")) == strconv.Itoa(os.Getpid()) // Linux 4.0, gVisor
+})
 
 // readFile is os.ReadFile for /proc in a third of the system calls: package os asks
 // each file first whether it can be polled.
