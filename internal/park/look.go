@@ -144,8 +144,8 @@ func (b *bucket) heads(to []*Waiter) []*Waiter {
 // lookAt lets them look, and returns the smallest crowd so far.
 func lookAt(heads []*Waiter, crowd int) int {
 	for i, w := range heads {
-		found, n := w.lookOnce(crowd)
-		crowd = n
+		var found Finding
+		found, crowd = w.lookOnce(crowd)
 		switch found {
 		case Rouse:
 			w.rouse()

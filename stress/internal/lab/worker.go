@@ -11,6 +11,7 @@ import (
 
 	"interlock/shm"
 	"interlock/stress/internal/arena"
+	"interlock/stress/internal/ptrace"
 	"interlock/stress/internal/report"
 )
 
@@ -55,7 +56,7 @@ func enter(p *Program, gated bool, place int) (*worker, error) {
 		return nil, err
 	}
 	runtime.LockOSThread() // who is moved is this thread
-	growStack(64)
+	ptrace.GrowStack(64)
 	w := &worker{b: b, seat: &b.Seats[place], gated: gated}
 	b.Lock.OnOwnerDeath(w.repair)
 	w.seat.Base.Store(arena.Address(b))
@@ -128,17 +129,4 @@ func (w *worker) repair(pid int) error {
 	w.b.Mender.Store(uint32(os.Getpid()))
 	w.b.Repairs.Add(1)
 	return nil
-}
-
-// growStack makes the stack larger than anything here will need, so that it never moves
-// under somebody who is stepping.
-//
-//go:noinline
-func growStack(depth int) (n byte) {
-	var frame [512]byte
-	frame[depth] = byte(depth)
-	if depth > 0 {
-		n = growStack(depth - 1)
-	}
-	return n + frame[depth]
 }

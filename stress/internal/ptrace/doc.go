@@ -3,6 +3,7 @@
 //
 //	tracee.go        attaching, traps, killing
 //	follow.go        from stop to stop
+//	grow.go          what the other process does first
 //	calls_unsafe.go  the requests that x/sys has no function for
 //	other.go         where it is not written
 //

@@ -16,6 +16,7 @@ import (
 	"interlock/internal/park"
 	"interlock/mutex"
 	"interlock/stress/internal/arena"
+	"interlock/stress/internal/ptrace"
 	"interlock/stress/internal/report"
 )
 
@@ -113,24 +114,11 @@ func (a *actor) obey(order string) string {
 }
 
 func (a *actor) prepare(p *play) string {
-	growStack(64)
+	ptrace.GrowStack(64)
 	if p.prepare != nil {
 		p.prepare(a)
 	}
 	return "ok"
-}
-
-// growStack makes the stack larger than anything here will need: whether it has to grow
-// somewhere is by chance.
-//
-//go:noinline
-func growStack(depth int) (n byte) {
-	var frame [512]byte
-	frame[depth] = byte(depth)
-	if depth > 0 {
-		n = growStack(depth - 1)
-	}
-	return n + frame[depth]
 }
 
 // windowEnd is where the tracer stops a victim that has come to the end.
