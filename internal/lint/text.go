@@ -52,8 +52,8 @@ func defined(sources []*source, docs map[string]string) map[string]bool {
 	return known
 }
 
-// checkLabels: a label that is cited exists. Of a document that is missing
-// altogether nothing is said; see missingDocs.
+// checkLabels: a label that is cited exists; of what is not Go, pitfalls only are
+// looked at. Of a document that is missing altogether nothing is said; see missingDocs.
 func checkLabels(sources []*source, docs map[string]string) []finding {
 	known := defined(sources, docs)
 	var found []finding
@@ -62,6 +62,18 @@ func checkLabels(sources []*source, docs map[string]string) []finding {
 			for _, l := range label.FindAllString(c.what, -1) {
 				if !known[l] && !slices.Contains(missingDocs(docs), documentOf(l)) {
 					found = append(found, finding{c.path, c.line, l + " is cited and not defined"})
+				}
+			}
+		}
+	}
+	if docs[pitfalls] == "" {
+		return found
+	}
+	for _, path := range slices.Sorted(maps.Keys(docs)) {
+		for i, line := range strings.Split(docs[path], "\n") {
+			for _, l := range label.FindAllString(line, -1) {
+				if strings.HasPrefix(l, "P-") && !known[l] {
+					found = append(found, finding{path, i + 1, l + " is cited and not defined"})
 				}
 			}
 		}
