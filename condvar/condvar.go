@@ -46,8 +46,12 @@ import (
 // A process that dies while it waits, signals, or has just been woken leaves
 // nothing behind that could block others: the Cond has no lock, no list and no
 // count that must be right. A Signal that a dying process had started or
-// received reaches the other waiters within 100 ms. If the process held the
-// mutex, that is the mutex's matter: Wait returns as mutex.Mutex says.
+// received reaches the other waiters within 100 ms; a Broadcast likewise, but in
+// a crowd, where 32 processes and more sleep on the Cond, each finds it by a look
+// of its own, within 0.4 s. If the process held the mutex, that is the mutex's
+// matter: Wait returns as mutex.Mutex says.
+//
+// Calls through a segment that was opened with shm.ReadOnly panic.
 //
 // In the terminology of the Go memory model, extended to processes that share
 // the memory: a Signal or Broadcast synchronizes before the return of each Wait
@@ -61,7 +65,7 @@ import (
 //	 8      casts     counts broadcasts, wraps
 //	12      reserved  0
 //
-//	E-C1  waiters + 1   Wait, before it reads casts and seq and unlocks the mutex
+//	E-C1  waiters + 1   Wait, before it reads seq and casts and unlocks the mutex
 //	E-C2  seq + 1       Signal, Broadcast; then wake one, or all, if waiters > 0
 //	E-C3  waiters - 1   Wait, when it no longer sleeps
 //	E-C4  casts + 1     Broadcast, before E-C2
@@ -86,7 +90,8 @@ type Cond struct {
 }
 
 // Wait unlocks m, waits until it is signalled, locks m again and returns. The
-// caller must hold m, else Wait panics.
+// caller must hold m, and not as an orphan that an earlier Wait left unrepaired,
+// else Wait panics.
 //
 // It panics, holding m, with an error that is mutex.ErrOwnerDead if m's owner
 // died meanwhile and this process could not repair what m guards: a deferred

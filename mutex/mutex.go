@@ -108,7 +108,8 @@ func (m *Mutex) TryLock() bool {
 }
 
 // LockContext is Lock with a way out. The caller holds m only if it returns
-// nil; otherwise nothing changed, and the error is, for errors.Is,
+// nil; otherwise m is as it was, unless a repair condemned it, and the error
+// is, for errors.Is,
 //
 //   - ctx.Err(), when ctx was done first;
 //   - ErrOwnerDead, when the owner died and this process has no repair

@@ -21,9 +21,12 @@ import (
 //   - repair returns nil: m is whole and the call returns as usual;
 //   - it returns ErrNotRecoverable: m is condemned, for all processes and for
 //     good, and every call returns or panics with ErrNotRecoverable;
-//   - it returns another error, or panics: m stays an orphan for others, and
-//     the call returns or panics with an error that is ErrOwnerDead and what
-//     repair returned.
+//   - it returns another error: m stays an orphan for others, and the call
+//     returns or panics with an error that is ErrOwnerDead and what repair
+//     returned;
+//   - it panics: m stays an orphan, and the panic goes on.
+//
+// Where m stays an orphan Cond.Wait holds it all the same: see there.
 //
 // If this process dies inside repair, the next one to repair finds an orphan
 // again, so repair must cope with a repair half done.

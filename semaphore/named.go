@@ -66,8 +66,9 @@ type Named struct {
 // Options: Create, and with it Exclusive and Mode.
 //
 // Errors: fs.ErrNotExist; fs.ErrExist; fs.ErrPermission; fs.ErrInvalid for a bad
-// name or option; ErrNotSemaphore for a file that is too small, or none. A process
-// that dies in Open leaves the complete semaphore or nothing under its name.
+// name or option; ErrNotSemaphore for a file that is too small, and for what is no
+// regular file. A process that dies in Open leaves the complete semaphore or
+// nothing under its name.
 func Open(name string, opts ...Option) (*Named, error) {
 	n, err := open(name, opts)
 	if err != nil {

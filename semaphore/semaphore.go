@@ -22,7 +22,9 @@ import (
 var (
 	// ErrOverflow: the semaphore already holds MaxValue permits.
 	ErrOverflow = errors.New("semaphore: it holds the most permits possible")
-	// ErrReadOnly: the memory is mapped without write permission.
+	// ErrReadOnly: the memory is a segment that was opened with shm.ReadOnly. (Of
+	// memory that the caller mapped itself nothing is known: without write
+	// permission a call that writes ends the process.)
 	ErrReadOnly = errors.New("semaphore: its memory is mapped read-only")
 )
 
@@ -64,7 +66,8 @@ type Semaphore struct {
 
 // Init sets the number of permits, at most MaxValue, and makes s usable by C
 // programs. Call it once, in one process, before others use s: it forgets who
-// waits. It panics if permits is more than MaxValue.
+// waits. It panics if permits is more than MaxValue, and, with ErrReadOnly, in a
+// read-only segment.
 func (s *Semaphore) Init(permits uint32) {
 	if permits > MaxValue {
 		panic(fmt.Sprintf("semaphore: Init with %d permits, the most is %d", permits, MaxValue))
@@ -75,8 +78,9 @@ func (s *Semaphore) Init(permits uint32) {
 }
 
 // Acquire takes a permit, and waits for one if there is none. It took one only
-// if it returns nil; with ctx.Err() it took none, and no wake was used up. The error
-// is shm.ErrTruncated if somebody made the file under s shorter while it waited.
+// if it returns nil; with ctx.Err() it took none, and no wake was used up. Other
+// errors: ErrReadOnly; shm.ErrTruncated if somebody made the file under s shorter
+// while it waited.
 //
 //go:nosplit
 func (s *Semaphore) Acquire(ctx context.Context) error {
@@ -90,8 +94,8 @@ func (s *Semaphore) Acquire(ctx context.Context) error {
 	return s.acquire(ctx)
 }
 
-// TryAcquire takes a permit if there is one, and reports whether it did. It
-// panics if the memory is mapped read-only.
+// TryAcquire takes a permit if there is one, and reports whether it did. Of
+// a read-only segment it panics with ErrReadOnly.
 //
 //go:nosplit
 func (s *Semaphore) TryAcquire() bool {
@@ -106,7 +110,8 @@ func (s *Semaphore) TryAcquire() bool {
 }
 
 // Release adds a permit, and wakes a waiter if there is one. It never blocks.
-// It returns ErrOverflow, and adds nothing, if there are MaxValue permits.
+// It returns ErrOverflow, and adds nothing, if there are MaxValue permits; or
+// ErrReadOnly.
 //
 //go:nosplit
 func (s *Semaphore) Release() error {

@@ -67,8 +67,8 @@ func (b *DoubleBuffer[T]) Load(dst *T) {
 	}
 }
 
-// Store replaces the value. It waits for other writers. After ctx.Err() the
-// value is unchanged.
+// Store replaces the value. It waits for other writers. After an error, which is
+// one of those of Seqlock.Store, the value is unchanged.
 func (b *DoubleBuffer[T]) Store(ctx context.Context, src *T) error {
 	layout.MustBeFlat[T]("seqlock")
 	if err := enter(ctx, addr(b), &b.mu); err != nil {
@@ -81,6 +81,7 @@ func (b *DoubleBuffer[T]) Store(ctx context.Context, src *T) error {
 
 // Update lets f change a private copy of the value and stores what f made of
 // it, as one step for readers and other writers. If f panics, nothing changes.
+// Errors are those of Store.
 func (b *DoubleBuffer[T]) Update(ctx context.Context, f func(v *T)) error {
 	layout.MustBeFlat[T]("seqlock")
 	if err := enter(ctx, addr(b), &b.mu); err != nil {

@@ -72,8 +72,9 @@ type Seqlock[T any] struct {
 }
 
 // Load copies the value to dst. It waits while a writer is writing, and writes
-// nothing to shared memory, so it works in a read-only mapping. After an error,
-// ctx.Err() or ErrWriterDead, what dst holds is unspecified.
+// nothing to shared memory, so it works in a read-only mapping. ctx ends a wait
+// only: a whole value is copied also when ctx is done. After an error, ctx.Err()
+// or ErrWriterDead, what dst holds is unspecified.
 func (s *Seqlock[T]) Load(ctx context.Context, dst *T) error {
 	// read, which the compiler does not inline where T is a type parameter.
 	if seq := s.seq.Load(); seq&1 == 0 && known((*T)(nil)) { // acquire, pairs with E-Q2
@@ -122,8 +123,9 @@ func (s *Seqlock[T]) loadSlow(ctx context.Context, dst *T) error {
 	return nil
 }
 
-// Store replaces the value. It waits for other writers. After ctx.Err() the
-// value is unchanged.
+// Store replaces the value. It waits for other writers. After an error the value
+// is unchanged: ctx.Err(), ErrReadOnly, or one of mutex.Mutex.LockContext that says
+// why this process cannot lock here, such as mutex.ErrPIDNamespace.
 func (s *Seqlock[T]) Store(ctx context.Context, src *T) error {
 	layout.MustBeFlat[T]("seqlock")
 	if err := enter(ctx, addr(s), &s.mu); err != nil {
@@ -137,7 +139,7 @@ func (s *Seqlock[T]) Store(ctx context.Context, src *T) error {
 // Update lets f change a private copy of the value and stores what f made of
 // it, as one step for readers and other writers. If f panics, nothing changes.
 // It returns ErrWriterDead, without calling f, if a dead writer left the value
-// torn: only a Store can repair that.
+// torn: only a Store can repair that. Other errors are those of Store.
 func (s *Seqlock[T]) Update(ctx context.Context, f func(v *T)) error {
 	layout.MustBeFlat[T]("seqlock")
 	if err := enter(ctx, addr(s), &s.mu); err != nil {

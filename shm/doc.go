@@ -22,7 +22,8 @@
 // name complete — sized, reserved, initialised, with its final permissions —
 // or not at all; a dead initialiser's work disappears with it and the next
 // caller starts over on zeroed memory. publish.go has the steps and what a
-// kill after each one leaves.
+// kill after each one leaves. (A System V segment cannot do that: others may find
+// it before it is initialised, see SysVCreate.)
 //
 // # Trust
 //

@@ -30,7 +30,8 @@ const (
 	// which some process has mapped. One that is only open is not found.
 	KindMemfd
 	// KindOther is in /dev/shm and is not memory: a directory, a symbolic
-	// link, a FIFO, and the lock file of an initialiser, at work or dead.
+	// link, a FIFO, and what is called .interlock-…: the lock file of an
+	// initialiser, or a semaphore that has no name yet; its maker may be dead.
 	KindOther
 )
 

@@ -19,8 +19,9 @@ type Option struct {
 var (
 	// ReadOnly maps the memory without write permission, and needs only read
 	// permission on the object. Loads of a seqlock work in it; what must
-	// write returns an error. OpenOrCreate and Share with ReadOnly make
-	// nothing: a missing object is ErrNotExist.
+	// write returns an error, or panics if it returns none; a store of the
+	// caller's own ends the process. OpenOrCreate and Share with ReadOnly
+	// make nothing: a missing object is ErrNotExist.
 	ReadOnly = Option{optReadOnly, func(c *config) { c.readOnly = true }}
 
 	// CreateFile lets OpenFile make the file, with the size given, if it is

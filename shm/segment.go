@@ -177,7 +177,7 @@ func (s *Segment) removed(op string) error {
 //
 // Precondition: nobody in this process touches the memory during Close or
 // later. A goroutine that waits for, or a mutex that is held by, this process
-// in the memory makes Close return ErrBusy, naming the address; nothing has
+// in the memory makes Close return ErrBusy, naming the offset; nothing has
 // changed then, and Close may be called again.
 //
 // A process killed in Close leaves nothing behind.

@@ -25,7 +25,7 @@ var ErrBusy = errors.New("memory is in use: this process waits or holds a lock i
 
 // A Tenant keeps business of this process in mapped memory.
 type Tenant interface {
-	// Busy returns a non-nil error, wrapping ErrBusy and naming the address,
+	// Busy returns a non-nil error, wrapping ErrBusy and naming the offset,
 	// while [lo, hi) must not be unmapped. It must not change anything.
 	Busy(lo, hi uintptr) error
 	// Forget drops all business in [lo, hi). It runs after every tenant
