@@ -55,7 +55,7 @@ var fullShm = &Demo{
 	},
 	Why: `A sparse file has a size and no blocks. For a file that is written with write(2), "no space" comes back as an error. For memory there
 is no call to return it from: the kernel sends SIGBUS, which ends the process in the middle of whatever it was doing, with a lock held
-perhaps (P-K5). At least eight projects have shipped this.`,
+perhaps (P-K5). Many projects have shipped this: UnifyFS (issue 59), mongo-c-driver (pull request 1244), Fast-DDS (1248), and others.`,
 	Use: `shm.Create, shm.OpenOrCreate, shm.Share, shm.Memfd, and shm.OpenFile with shm.CreateFile: all reserve. For an object that somebody
 else made: the option shm.Populate.`,
 	roles: roles{"fill": fill},

@@ -155,7 +155,7 @@ var lessons = map[string]lesson{
 		see: "The number of pages that could be used, and what the process died of.",
 		questions: []answered{
 			{"Why not touch every page at the start, to be sure?", "Then it dies at the start, still by SIGBUS. An error can be handled, and names the cause."},
-			{"In a container with a memory limit, does fallocate help?", "It counts against the limit, so it fails, or the container's processes are killed, at the start and not in the middle of the work."},
+			{"In a container with a memory limit, does fallocate help?", "It counts against the limit, so it fails, or the container's processes are killed, at the start and not in the middle of the work. Our calls look at the limit first, and return ENOMEM."},
 		},
 		reading: []string{"tmpfs(5), fallocate(2)", "[docs/pitfalls.md](../pitfalls.md), P-K5"},
 	},

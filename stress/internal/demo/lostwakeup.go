@@ -50,8 +50,8 @@ wakes whoever sleeps. A waits for each letter to be taken before it brings the n
 		},
 	},
 	Why: `Between "the box is empty" and "I sleep" there is time for a letter and its bell. Who goes to sleep must say which state of
-things he wants to sleep through, and who puts him to sleep must compare it: that is the second argument of FUTEX_WAIT, and it
-is why Cond.Wait takes the mutex, gives it back and sleeps as one step. A timeout hides the bug: it makes it slow.`,
+things he wants to sleep through, and who puts him to sleep must compare it: that is the second argument of futex.Wait, and it
+is why Cond.Wait is told the mutex: to unlock it and to sleep are one step. A timeout hides the bug: it makes it slow.`,
 	Use: `condvar.Cond with mutex.Mutex and a loop around Wait; semaphore.Semaphore, which remembers what was released; futex.Wait
 with the value that was looked at. All of them wake across processes.`,
 	roles: roles{"bring": bring, "take": take},

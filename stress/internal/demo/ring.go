@@ -59,8 +59,8 @@ taken out; who finds the ring full or empty looks again. Nobody else is there, a
 	Why: `A counter that tells the other side "it is there" must be the last thing to be written, and the other side must read it first.
 On amd64 stores arrive in the order of the program, so plain stores in the right order happen to work; on arm64 they need not. An atomic
 store orders what came before it everywhere, in Go and between processes.`,
-	Use: `Two semaphore.Semaphore and any ring: simple, with several writers too if they share a mutex.Mutex, and nobody burns a CPU. With
-one writer and one reader who never wait long, atomics in the right order: examples/ring.`,
+	Use: `Two semaphore.Semaphore and any ring, as in examples/ring: simple, with several writers too if they share a mutex.Mutex, and nobody burns a CPU. With
+one writer and one reader who never wait long, atomics in the right order, as above.`,
 	roles: roles{"push": pushAll, "pop": popAll},
 	try:   tryRing,
 }
