@@ -39,9 +39,7 @@ import (
 // Fairness: within one process the waiters that came first are woken first. A
 // Signal wakes a waiter in the process whose oldest waiter has slept longest.
 // Within 100 ms it may wake one in each other process as well: a process
-// cannot tell a signal that it missed from one that went elsewhere. (In a crowd,
-// where 32 processes and more wait, it may take a process 0.4 s to look: so long
-// the last of them may wait for a Broadcast whose process was killed before its wake.)
+// cannot tell a signal that it missed from one that went elsewhere.
 //
 // A process that dies while it waits, signals, or has just been woken leaves
 // nothing behind that could block others: the Cond has no lock, no list and no

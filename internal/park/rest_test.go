@@ -27,7 +27,7 @@ func TestANewcomerAtAnotherWordEndsTheRest(t *testing.T) {
 	member := EnterLock(&crowded, func() Finding { return Quiet })
 	defer member.Leave()
 	soonest := time.Hour
-	for range 3 {
+	for tries := 0; tries < 10 && soonest > 3*LookEvery; tries++ {
 		proctest.Until(t, "the ticker rests", func() bool { return resting.Load() != nil })
 		soonest = min(soonest, firstLook())
 	}
@@ -35,11 +35,16 @@ func TestANewcomerAtAnotherWordEndsTheRest(t *testing.T) {
 	if soonest > 3*LookEvery { // a rest is twice as long
 		t.Errorf("the first look at the other word came after %v", soonest)
 	}
-	proctest.Until(t, "the ticker rests", func() bool { return resting.Load() != nil })
-	r := resting.Load()
-	EnterLock(&crowded, func() Finding { return Quiet }).Leave()
-	if resting.Load() != r {
-		t.Error("one more in the crowd ended the rest")
+	for tries := 1; ; tries++ {
+		var r *rest
+		proctest.Until(t, "the ticker rests", func() bool { r = resting.Load(); return r != nil })
+		EnterLock(&crowded, func() Finding { return Quiet }).Leave()
+		if resting.Load() == r {
+			break
+		}
+		if tries == 5 { // one or the other may have ended by itself
+			t.Fatal("one more in the crowd ended the rest")
+		}
 	}
 }
 
