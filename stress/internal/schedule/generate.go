@@ -26,6 +26,8 @@ import "` + sims + `"
 func readFile(path string) ([]byte, error) { return sim.ReadFile(path) }
 
 func threadsOf(dir string) ([]string, error) { return sim.Threads(dir) }
+
+func procIsOurs() bool { return true }
 `,
 }
 

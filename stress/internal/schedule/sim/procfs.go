@@ -71,7 +71,10 @@ func ReadFile(path string) ([]byte, error) {
 	var pid, tid int
 	fmt.Sscan(parts[2], &pid)
 	tid = pid
-	if len(parts) == 6 {
+	switch {
+	case parts[2] == "thread-self":
+		tid = world.current.tid
+	case len(parts) == 6:
 		fmt.Sscan(parts[4], &tid)
 	}
 	t := world.thread(tid)
