@@ -284,9 +284,7 @@ func (c *crew) allReady() bool {
 }
 
 // A machine with a CPU to spare replaces a worker in less than slowly, and any machine
-// in less than tooSlowly. (Seen on Linux 6.18 with more to do than CPUs: a wait for a
-// process that is dead goes on for seconds, in which the kernel takes down what others
-// read of it in /proc, again and again.)
+// in less than tooSlowly; see autogroups for one that did not.
 const (
 	slowly    = 100 * time.Millisecond
 	tooSlowly = 2 * time.Minute
@@ -321,8 +319,19 @@ func (c *crew) slow() (yes bool) {
 // whether the others hang, or wait for that. c.mu is held.
 func (c *crew) unended(h *hand) {
 	if h != nil && h.killed {
-		c.setup = append(c.setup, fmt.Sprintf("worker %d (pid %d) was killed more than %v ago, and the kernel has not ended it", h.slot, h.proc.Pid, tooSlowly))
+		c.setup = append(c.setup, fmt.Sprintf("worker %d (pid %d) was killed more than %v ago, and the kernel has not ended it%s", h.slot, h.proc.Pid, tooSlowly, autogroups()))
 	}
+}
+
+// autogroups is a hint where the kernel has them. On Linux 6.18, threads that could run,
+// the kernel's own too, have been seen to wait for two minutes beside one that is busy in
+// the kernel (docs/stress.md, "A kernel that lets threads wait"); without autogroups not.
+func autogroups() string {
+	const file = "/proc/sys/kernel/sched_autogroup_enabled"
+	if b, _ := os.ReadFile(file); strings.TrimSpace(string(b)) != "1" {
+		return ""
+	}
+	return "; dmesg may know why, and 0 in " + file + " may help"
 }
 
 // close stops replacing: from now on who leaves has left.

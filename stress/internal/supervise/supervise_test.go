@@ -291,6 +291,10 @@ func TestAWorkerThatIsNotEnded(t *testing.T) {
 		if slow := crew.slow(); slow != c.slow || crew.trouble() != c.trouble {
 			t.Errorf("%+v: slow %v, in trouble %v %q", c, slow, crew.trouble(), crew.setup)
 		}
+		setting, _ := os.ReadFile("/proc/sys/kernel/sched_autogroup_enabled")
+		if c.trouble && strings.Contains(crew.setup[0], "sched_autogroup") != (string(setting) == "1\n") {
+			t.Errorf("%q, where the setting is %q", crew.setup, setting)
+		}
 	}
 }
 
