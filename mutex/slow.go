@@ -92,7 +92,7 @@ func (m *Mutex) lock(ctx context.Context, p plan) (err error) {
 	}
 	rounds := park.Rounds()
 	err = m.queue(ctx, p)
-	if err != nil && err == ctx.Err() && park.Rounds()-rounds < enoughLooks && m.bury(true) {
+	if err != nil && errors.Is(err, ctx.Err()) && park.Rounds()-rounds < enoughLooks && m.bury(true) {
 		if done, inherited := m.try(ctx, p); done {
 			return inherited
 		}
