@@ -28,7 +28,7 @@ type ticket struct {
 }
 
 const (
-	openings   = 500
+	openings   = 200
 	ticketSize = 4096
 )
 
