@@ -1,9 +1,11 @@
 package proctest
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,7 +26,7 @@ var scenes = map[string]struct {
 	"descriptor": {func(t *testing.T) { leakFD(t) }, "a descriptor is left open"},
 	"process":    {func(t *testing.T) { command(t, "sleep", "100") }, "a process is left: pid"},
 	"zombie":     {func(t *testing.T) { waitFor(command(t, "true"), unix.WEXITED) }, "state Z"},
-	"orphan":     {func(t *testing.T) { run1(t, "sh", "-c", "sleep 100 & true") }, "a process is left: pid"},
+	"orphan":     {func(t *testing.T) { orphan(t) }, "a process is left: pid"},
 	"name":       {func(t *testing.T) { touch(t, ShmName(t)) }, "the test leaves /dev/shm/interlock-test-"},
 	"semaphore":  {func(t *testing.T) { touch(t, "/sem."+ShmName(t)[1:]) }, "the test leaves /dev/shm/sem.interlock-test-"},
 	"foreign":    {func(t *testing.T) { touch(t, "/.x-interlock-test-"+run) }, "a name is left: /dev/shm/.x-interlock-test-"},
@@ -44,6 +46,17 @@ func init() {
 	if os.Getenv(envScene) == "unused" {
 		Register("never", func(c *Child) {})
 	}
+}
+
+// orphan leaves a grandchild. In the middle of its execve that has no environment by which
+// it could be told; so it is looked at once more when it has its new name.
+func orphan(t *testing.T) {
+	run1(t, "sh", "-c", "sleep 100 & true")
+	Until(t, "it has begun", func() bool {
+		return slices.ContainsFunc(strays(), func(pid int) bool {
+			return read(fmt.Sprintf("/proc/%d", pid), "comm") == "sleep" && slices.Contains(strays(), pid)
+		})
+	})
 }
 
 // TestScene is the misbehaving test. It does nothing in a normal run.
